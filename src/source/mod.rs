@@ -1,0 +1,101 @@
+//! Where pixels come from: arrays in memory and files, read region by region.
+//!
+//! A [`Source`] is what a plan keeps: cheap to clone, and it knows shape, [`DType`] and axis names before a pixel is
+//! read. [`Source::open`] gives a [`RegionReader`], which belongs to one pass over the data. A source knows nothing of
+//! windows.
+
+mod bands;
+mod memory;
+mod region;
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+pub(crate) use bands::{Band, Bands};
+pub use region::Region;
+
+use crate::{BufferPool, DType, Error, Result, StridedView};
+
+/// What a source says of itself before a pixel is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceInfo {
+    /// A name for people and for the metadata of files: a path, or `array`.
+    pub name: String,
+    /// The length of each axis.
+    pub shape: Vec<u64>,
+    /// The type of a pixel.
+    pub dtype: DType,
+    /// The name of each axis, where the source has names; for images `y, x` or `y, x, c`.
+    pub axes: Option<Vec<String>>,
+    /// How much of each axis is decoded together: the height and width of a strip or tile, 1 where any pixel can be
+    /// read alone. Reads that end at a multiple of it decode nothing twice.
+    pub chunk: Vec<u64>,
+    /// Whether the whole array is in memory once the source is open: a region is then a slice, and the bytes of the
+    /// array are part of the peak memory of a scan.
+    pub resident: bool,
+}
+
+impl SourceInfo {
+    /// The bytes of the whole array, saturating.
+    pub fn bytes(&self) -> u64 {
+        self.shape.iter().fold(self.dtype.size() as u64, |bytes, &n| bytes.saturating_mul(n))
+    }
+}
+
+/// An N-D array that can be read region by region, any number of times.
+pub trait Source: fmt::Debug + Send + Sync {
+    /// Shape, type and names.
+    fn info(&self) -> &SourceInfo;
+
+    /// Starts one pass over the data. The reader takes its buffers from `pool`.
+    ///
+    /// # Errors
+    /// If the data can't be opened, or is no longer what [`info`](Self::info) says.
+    fn open(&self, pool: &BufferPool) -> Result<Box<dyn RegionReader>>;
+}
+
+/// One pass over the pixels of a [`Source`].
+pub trait RegionReader: Send {
+    /// The pixels of one region: a view with the region's shape and the source's dtype, in any strides.
+    ///
+    /// The region lies within the source's shape, and has no axis of length 0.
+    ///
+    /// # Errors
+    /// If the pixels can't be read or decoded, or memory is short.
+    fn read(&mut self, region: &Region) -> Result<StridedView>;
+}
+
+/// A [`Source`] behind a shared pointer, made from an array, a view or a path.
+#[derive(Clone, Debug)]
+pub struct AnySource(Arc<dyn Source>);
+
+impl AnySource {
+    /// Wraps any source.
+    pub fn new(source: impl Source + 'static) -> Self {
+        Self(Arc::new(source))
+    }
+
+    /// The image file at `path`, of any format that this build reads; `page` chooses an image of a file with several.
+    ///
+    /// # Errors
+    /// If the file can't be opened, or is of no known format. No pixel is decoded.
+    pub fn open(path: impl AsRef<Path>, page: Option<usize>) -> Result<Self> {
+        let _ = page;
+        Err(Error::unsupported(path.as_ref().display().to_string(), "no reader yet"))
+    }
+}
+
+impl std::ops::Deref for AnySource {
+    type Target = dyn Source;
+
+    fn deref(&self) -> &Self::Target {
+        &*self.0
+    }
+}
+
+impl<T: Into<StridedView>> From<T> for AnySource {
+    fn from(array: T) -> Self {
+        Self::new(memory::MemorySource::new(array.into()))
+    }
+}
