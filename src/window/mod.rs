@@ -1,0 +1,11 @@
+//! Which windows there are, and where: pure integer arithmetic, no pixels.
+
+mod axis;
+mod grid;
+mod pad;
+mod spec;
+
+pub use axis::GridAxis;
+pub use grid::{Grid, Segment};
+pub use pad::{PadMode, Pads};
+pub use spec::{AxisRef, Edge, WindowSpec};
