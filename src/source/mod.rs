@@ -12,7 +12,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-pub(crate) use bands::{Band, Bands};
+pub(crate) use bands::{Band, Bands, band_bytes};
 pub use region::Region;
 
 use crate::{BufferPool, DType, Error, Result, StridedView};

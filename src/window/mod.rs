@@ -6,6 +6,7 @@ mod pad;
 mod spec;
 
 pub use axis::GridAxis;
+pub(crate) use grid::by;
 pub use grid::{Grid, Segment};
 pub use pad::{PadMode, Pads};
 pub use spec::{AxisRef, Edge, WindowSpec};

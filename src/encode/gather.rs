@@ -1,0 +1,95 @@
+//! Gathers the pixels of windows: the interior by the kernels, the border by tables.
+
+use std::ops::Range;
+
+use super::border;
+use super::kernel::{Line, Runs, copy_windows};
+use crate::source::Band;
+use crate::{Grid, Segment};
+
+/// The windows of a grid over one band of its pixels.
+pub(super) struct Gather<'a> {
+    pub(super) grid: &'a Grid,
+    pub(super) bytes: &'a [u8],
+    /// The byte of the band's first pixel.
+    pub(super) first: isize,
+    /// Bytes between neighbours on each axis.
+    pub(super) strides: Vec<isize>,
+    /// Where the band starts on each axis of the source.
+    pub(super) origin: Vec<i64>,
+    /// Bytes of a pixel.
+    pub(super) size: usize,
+    /// One pixel of constant padding.
+    pub(super) fill: [u8; 8],
+    runs: Runs,
+}
+
+impl<'a> Gather<'a> {
+    pub(super) fn new(grid: &'a Grid, band: &'a Band, fill: [u8; 8]) -> Self {
+        let view = &band.view;
+        let size = view.dtype().size();
+        Self {
+            grid,
+            bytes: view.buffer(),
+            first: (view.offset() * size) as isize,
+            strides: view.strides().iter().map(|&stride| stride * size as isize).collect(),
+            origin: band.region.0.iter().map(|range| range.start as i64).collect(),
+            size,
+            fill,
+            runs: Runs::new(grid, view),
+        }
+    }
+
+    /// Copies the windows `rows`, each in C order, one behind the other; `out` has exactly their bytes.
+    pub(super) fn rows(&self, rows: Range<u64>, out: &mut [u8]) {
+        let count = (rows.end - rows.start) as usize;
+        if count == 0 {
+            return;
+        }
+        let patch = out.len() / count;
+        let mut rest = out;
+        for segment in self.grid.segments(rows) {
+            let (line, behind) = rest.split_at_mut(segment.len as usize * patch);
+            rest = behind;
+            self.segment(segment, patch, line);
+        }
+    }
+
+    /// Copies the windows of one line of the grid.
+    fn segment(&self, mut segment: Segment, patch: usize, out: &mut [u8]) {
+        let last = segment.index.len() - 1;
+        let numbers = self.grid.sliding_axes();
+        let first = segment.index[last];
+        let end = first + segment.len;
+        let axis = &self.grid.axes()[numbers[last]];
+        let inside = |i: usize| self.grid.axes()[numbers[i]].interior().contains(&segment.index[i]);
+        // Windows inside of the array at equal distances: the kernels' part.
+        let regular = if (0..last).all(inside) {
+            let interior = axis.interior();
+            let steps = if axis.shifted { axis.count - 1 } else { interior.end };
+            interior.start.clamp(first, end)..steps.clamp(first, end)
+        } else {
+            first..first
+        };
+        if !regular.is_empty() {
+            let (a, b) = ((regular.start - first) as usize * patch, (regular.end - first) as usize * patch);
+            segment.index[last] = regular.start;
+            let advance = axis.step as isize * self.strides[numbers[last]];
+            let line = Line { first: self.window_start(&segment.index), advance };
+            copy_windows(self.bytes, line, &self.runs, &mut out[a..b]);
+        }
+        for i in (first..regular.start.max(first)).chain(regular.end.max(first)..end) {
+            segment.index[last] = i;
+            let target = &mut out[(i - first) as usize * patch..][..patch];
+            border::copy_window(self, &segment.index, target);
+        }
+    }
+
+    /// The byte of the first pixel of a window inside of the array.
+    fn window_start(&self, index: &[u64]) -> isize {
+        // An axis that is taken whole starts at pixel 0, and so does its band.
+        self.grid.sliding_axes().iter().zip(index).fold(self.first, |at, (&number, &i)| {
+            at + (self.grid.axes()[number].start(i) - self.origin[number]) as isize * self.strides[number]
+        })
+    }
+}

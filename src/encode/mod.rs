@@ -1,0 +1,161 @@
+//! From a band of pixels to Arrow arrays: one file a layout, and the gather under them.
+
+mod border;
+mod convert;
+mod coords;
+mod gather;
+mod kernel;
+mod tensor;
+
+use std::fmt;
+use std::ops::Range;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, FixedSizeBinaryArray, RecordBatch, RecordBatchOptions};
+use arrow_buffer::Buffer;
+use arrow_schema::SchemaRef;
+use serde::{Deserialize, Serialize};
+
+pub(crate) use convert::Conversion;
+use gather::Gather;
+pub(crate) use tensor::{flat_type, nested_type};
+
+use crate::source::Band;
+use crate::{BufferPool, DType, Error, Grid, Result};
+
+/// How the pixels of a patch are held.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Layout {
+    /// Nested fixed-size lists, one level an axis: every engine reads them, Polars as `Array(T, shape)`.
+    #[default]
+    Tensor,
+    /// One fixed-size list under the canonical extension type `arrow.fixed_shape_tensor`, with shape and dim_names.
+    FixedShapeTensor,
+    /// The bytes of the pixels, C order, as fixed-size binary: the fastest and smallest file.
+    Binary,
+}
+
+impl Layout {
+    /// Every layout.
+    pub const ALL: [Layout; 3] = [Layout::Tensor, Layout::FixedShapeTensor, Layout::Binary];
+
+    /// The name that users type.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Layout::Tensor => "tensor",
+            Layout::FixedShapeTensor => "fixed-shape-tensor",
+            Layout::Binary => "binary",
+        }
+    }
+}
+
+impl fmt::Display for Layout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Layout {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        Layout::ALL.into_iter().find(|layout| layout.name() == text).ok_or_else(|| {
+            let names = Layout::ALL.map(Layout::name).join(", ");
+            Error::argument("layout", format!("{text:?} is not one of {names}"))
+        })
+    }
+}
+
+/// A column of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Column {
+    /// The id of the window.
+    Window,
+    /// The start on one sliding axis, by its number among them.
+    Start(usize),
+    /// The pixels.
+    Patch,
+}
+
+/// Makes record batches out of bands: which columns, in which layout and type.
+#[derive(Debug)]
+pub(crate) struct Encoder {
+    pub(crate) grid: Grid,
+    pub(crate) columns: Vec<Column>,
+    pub(crate) layout: Layout,
+    /// The type of the source's pixels.
+    pub(crate) dtype: DType,
+    pub(crate) conversion: Option<Conversion>,
+    /// One pixel of constant padding.
+    pub(crate) fill: [u8; 8],
+    pub(crate) schema: SchemaRef,
+}
+
+/// Gathered pixels are converted a piece of this many bytes at a time, so that they never leave the cache.
+const CONVERT_BYTES: usize = 32 << 10;
+
+impl Encoder {
+    /// Whether pixels are needed at all.
+    pub(crate) fn needs_pixels(&self) -> bool {
+        self.columns.contains(&Column::Patch)
+    }
+
+    /// The type of the pixels in the table.
+    pub(crate) fn out_dtype(&self) -> DType {
+        self.conversion.as_ref().map_or(self.dtype, |c| c.to())
+    }
+
+    /// The table of the windows `rows`. `band` holds every pixel that they touch, if pixels are asked for.
+    pub(crate) fn encode(&self, band: Option<&Band>, rows: Range<u64>, pool: &BufferPool) -> Result<RecordBatch> {
+        let mut arrays: Vec<ArrayRef> = Vec::with_capacity(self.columns.len());
+        for column in &self.columns {
+            arrays.push(match (column, band) {
+                (Column::Window, _) => coords::windows(&rows, pool)?,
+                (Column::Start(axis), _) => coords::starts(&self.grid, *axis, &rows, pool)?,
+                (Column::Patch, Some(band)) => self.patches(band, &rows, pool)?,
+                (Column::Patch, None) => unreachable!("patches are asked for, so the reader brings a band"),
+            });
+        }
+        let options = RecordBatchOptions::new().with_row_count(Some((rows.end - rows.start) as usize));
+        Ok(RecordBatch::try_new_with_options(self.schema.clone(), arrays, &options)?)
+    }
+
+    fn patches(&self, band: &Band, rows: &Range<u64>, pool: &BufferPool) -> Result<ArrayRef> {
+        let count = (rows.end - rows.start) as usize;
+        let cells = self.grid.patch_shape().iter().product::<u64>() as usize;
+        let values = self.values(band, rows, cells, pool)?;
+        let dtype = self.out_dtype();
+        match self.layout {
+            Layout::Tensor => tensor::nested(values, dtype, count, &self.grid),
+            Layout::FixedShapeTensor => tensor::flat(values, dtype, count, cells),
+            Layout::Binary => {
+                let size = (cells * dtype.size()) as i32;
+                Ok(Arc::new(FixedSizeBinaryArray::try_new(size, values, None)?))
+            }
+        }
+    }
+
+    /// The pixels of all patches, densely, in the type of the table.
+    fn values(&self, band: &Band, rows: &Range<u64>, cells: usize, pool: &BufferPool) -> Result<Buffer> {
+        let count = (rows.end - rows.start) as usize;
+        let gather = Gather::new(&self.grid, band, self.fill);
+        let Some(conversion) = &self.conversion else {
+            let mut out = pool.take(count * cells * self.dtype.size())?;
+            gather.rows(rows.clone(), &mut out);
+            return Ok(out.freeze());
+        };
+        let (from, to) = (cells * self.dtype.size(), cells * conversion.to().size());
+        let mut out = pool.take(count * to)?;
+        let piece = (CONVERT_BYTES / from).clamp(1, count.max(1));
+        let mut scratch = pool.take(piece * from)?;
+        for (i, target) in out.chunks_mut(piece * to).enumerate() {
+            let first = rows.start + (i * piece) as u64;
+            let scratch = &mut scratch[..target.len() / to * from];
+            gather.rows(first..first + (target.len() / to) as u64, scratch);
+            conversion.apply(scratch, target);
+        }
+        Ok(out.freeze())
+    }
+}

@@ -1,0 +1,117 @@
+//! [`PatchScan`]: the repeatable plan of a table of windows.
+
+mod builder;
+mod explain;
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow_schema::SchemaRef;
+
+pub use builder::ScanBuilder;
+pub use explain::Explain;
+
+use crate::encode::Encoder;
+use crate::reader::PatchReader;
+use crate::source::AnySource;
+use crate::{Grid, Result, WindowSpec};
+
+/// A table of the sliding windows of an array, as a plan: cheap to clone, and every [`reader`](Self::reader) starts
+/// anew. Making one reads no pixel.
+///
+/// ```
+/// use arrow_array::cast::AsArray;
+/// use arrow_array::types::{Int64Type, UInt64Type};
+/// use windrow::{PatchScan, StridedView, WindowSpec};
+///
+/// let image = StridedView::from_vec((0..9u8).collect(), &[3, 3])?;
+/// let scan = PatchScan::new(image, WindowSpec::new([2, 2]))?;
+/// assert_eq!(scan.num_rows(), 4);
+///
+/// let batch = scan.reader()?.next().expect("four rows")?;
+/// assert_eq!(batch["window"].as_primitive::<UInt64Type>().values(), &[0, 1, 2, 3]);
+/// assert_eq!(batch["y"].as_primitive::<Int64Type>().values(), &[0, 0, 1, 1]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Memory
+/// A reader holds a band of the source (all of it where the source is in memory) and `prefetch + 1` batches, whatever
+/// the number of rows; [`explain`](Self::explain) says how much that is.
+#[derive(Clone)]
+pub struct PatchScan(Arc<Plan>);
+
+pub(crate) struct Plan {
+    pub(crate) source: AnySource,
+    pub(crate) spec: WindowSpec,
+    pub(crate) rows: Range<u64>,
+    pub(crate) batch_rows: u64,
+    pub(crate) prefetch: usize,
+    pub(crate) encoder: Arc<Encoder>,
+}
+
+impl PatchScan {
+    /// All windows of an array or file, with every default.
+    ///
+    /// # Errors
+    /// As [`ScanBuilder::build`].
+    pub fn new(source: impl Into<AnySource>, spec: WindowSpec) -> Result<Self> {
+        Self::builder(source, spec).build()
+    }
+
+    /// All windows of an array or file, with options to set.
+    pub fn builder(source: impl Into<AnySource>, spec: WindowSpec) -> ScanBuilder {
+        ScanBuilder::new(source.into(), spec)
+    }
+
+    /// The number of rows.
+    pub fn num_rows(&self) -> u64 {
+        self.0.rows.end - self.0.rows.start
+    }
+
+    /// The windows that are the rows of this scan, by id.
+    pub fn rows(&self) -> Range<u64> {
+        self.0.rows.clone()
+    }
+
+    /// The schema that every batch has.
+    pub fn schema(&self) -> SchemaRef {
+        self.0.encoder.schema.clone()
+    }
+
+    /// The windows of the array: counts, coordinates, shapes.
+    pub fn grid(&self) -> &Grid {
+        &self.0.encoder.grid
+    }
+
+    /// The windows, as they were asked for.
+    pub fn spec(&self) -> &WindowSpec {
+        &self.0.spec
+    }
+
+    /// Where the pixels come from.
+    pub fn source(&self) -> &AnySource {
+        &self.0.source
+    }
+
+    /// What this scan will give and cost. Reads no pixel.
+    pub fn explain(&self) -> Explain {
+        Explain::new(&self.0)
+    }
+
+    /// Starts reading. Any number of readers may run at once.
+    ///
+    /// # Errors
+    /// If the source can't be opened.
+    pub fn reader(&self) -> Result<PatchReader> {
+        let plan = &self.0;
+        PatchReader::new(&*plan.source, plan.encoder.clone(), plan.rows.clone(), plan.batch_rows, plan.prefetch)
+    }
+}
+
+impl fmt::Debug for PatchScan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let info = self.0.source.info();
+        write!(f, "PatchScan({} {:?}, {:?}, rows {:?})", info.name, info.shape, self.0.spec, self.0.rows)
+    }
+}

@@ -1,0 +1,105 @@
+//! The Arrow schema of a scan, and the metadata by which a file says how it was made.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow_schema::extension::{EXTENSION_TYPE_METADATA_KEY, EXTENSION_TYPE_NAME_KEY};
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use serde::{Deserialize, Serialize};
+
+use crate::encode::{Column, Layout, flat_type, nested_type};
+use crate::{DType, Error, Grid, Result, WindowSpec};
+
+/// The key of the schema metadata under which [`TableInfo`] stands, as JSON.
+pub const METADATA_KEY: &str = "windrow";
+
+/// How a table was made; it stands in the schema metadata of every batch and file.
+///
+/// ```
+/// use windrow::{PatchScan, StridedView, TableInfo, WindowSpec};
+///
+/// let image = StridedView::from_vec(vec![0u8; 100], &[10, 10])?;
+/// let scan = PatchScan::new(image, WindowSpec::new([3, 3]))?;
+/// let info = TableInfo::from_schema(&scan.schema())?.expect("made by windrow");
+/// assert_eq!(info.source.shape, [10, 10]);
+/// assert_eq!(info.window.window_shape, [3, 3]);
+/// # Ok::<(), windrow::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TableInfo {
+    /// The version of windrow that made the table.
+    pub version: String,
+    /// The array that the windows slide over.
+    pub source: TableSource,
+    /// The windows.
+    pub window: WindowSpec,
+    /// The pixels of a patch on each axis of the array.
+    pub patch_shape: Vec<u64>,
+    /// The type of the pixels in the table.
+    pub dtype: DType,
+    /// How the patches are held.
+    pub layout: Layout,
+    /// The rows of the scan: first, and one past the last.
+    pub rows: (u64, u64),
+    /// What pixels were multiplied with, before `offset` was added.
+    pub scale: f64,
+    /// What was added to pixels.
+    pub offset: f64,
+}
+
+/// The array that a table was made from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableSource {
+    /// The path of the file, or `array`.
+    pub name: String,
+    /// The length of each axis.
+    pub shape: Vec<u64>,
+    /// The type of the pixels.
+    pub dtype: DType,
+    /// The name of each axis.
+    pub axes: Vec<String>,
+}
+
+impl TableInfo {
+    /// Reads how a table was made from its schema; `None` if windrow did not make it.
+    ///
+    /// # Errors
+    /// If the metadata is there, but broken.
+    pub fn from_schema(schema: &Schema) -> Result<Option<Self>> {
+        let Some(json) = schema.metadata.get(METADATA_KEY) else { return Ok(None) };
+        let info = serde_json::from_str(json);
+        info.map(Some).map_err(|error| Error::format(format!("schema metadata {METADATA_KEY:?}"), error.to_string()))
+    }
+}
+
+/// The schema of a table with these columns.
+pub(crate) fn schema(grid: &Grid, columns: &[Column], info: &TableInfo) -> Result<SchemaRef> {
+    let fields: Vec<_> = columns.iter().map(|&column| field(grid, column, info)).collect();
+    let json = serde_json::to_string(info)
+        .map_err(|error| Error::format("schema metadata", format!("can't be written: {error}")))?;
+    let metadata = HashMap::from([(METADATA_KEY.to_owned(), json)]);
+    Ok(Arc::new(Schema::new_with_metadata(fields, metadata)))
+}
+
+fn field(grid: &Grid, column: Column, info: &TableInfo) -> Field {
+    let cells = info.patch_shape.iter().product::<u64>();
+    match column {
+        Column::Window => Field::new("window", DataType::UInt64, false),
+        Column::Start(sliding) => Field::new(&grid.axes()[grid.sliding_axes()[sliding]].name, DataType::Int64, false),
+        Column::Patch => match info.layout {
+            Layout::Tensor => Field::new("patch", nested_type(info.dtype, &info.patch_shape), false),
+            Layout::FixedShapeTensor => {
+                let names: Vec<_> = grid.axes().iter().map(|axis| axis.name.as_str()).collect();
+                let shape = serde_json::json!({ "shape": info.patch_shape, "dim_names": names });
+                Field::new("patch", flat_type(info.dtype, cells), false).with_metadata(HashMap::from([
+                    (EXTENSION_TYPE_NAME_KEY.to_owned(), "arrow.fixed_shape_tensor".to_owned()),
+                    (EXTENSION_TYPE_METADATA_KEY.to_owned(), shape.to_string()),
+                ]))
+            }
+            Layout::Binary => {
+                let bytes = (cells * info.dtype.size() as u64) as i32;
+                Field::new("patch", DataType::FixedSizeBinary(bytes), false)
+            }
+        },
+    }
+}

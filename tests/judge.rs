@@ -1,0 +1,68 @@
+//! Every row, bit for bit, against naive loops.
+
+mod common;
+
+use common::{case, naive, patch_bytes, rows_of};
+use proptest::prelude::*;
+use windrow::{DType, Layout, PatchScan};
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1500))]
+
+    #[test]
+    fn rows_equal_the_naive_loop(
+        case in case(),
+        layout in 0..Layout::ALL.len(),
+        batch_rows in 1..20u64,
+        prefetch in 0..3usize,
+        (a, b) in (0.0..1.0f64, 0.0..1.0f64),
+    ) {
+        let expected = naive(&case.view, &case.spec);
+        let n = expected.len() as f64;
+        let (a, b) = ((a * (n + 1.0)) as u64, (b * (n + 1.0)) as u64);
+        let rows = a.min(b)..a.max(b);
+        let scan = PatchScan::builder(case.view, case.spec)
+            .layout(Layout::ALL[layout])
+            .batch_rows(batch_rows)
+            .prefetch(prefetch)
+            .rows(rows.clone())
+            .build()
+            .unwrap();
+        prop_assert_eq!(scan.grid().windows(), expected.len() as u64);
+        let got = rows_of(&scan);
+        prop_assert_eq!(&got[..], &expected[rows.start as usize..rows.end as usize]);
+        for (row, id) in got.iter().zip(rows) {
+            prop_assert_eq!(scan.grid().window_at(&row.starts), Some(id));
+        }
+    }
+
+    #[test]
+    fn converted_rows_equal_the_naive_loop(case in case(), batch_rows in 1..20u64) {
+        let dtype = case.view.dtype();
+        let expected = naive(&case.view, &case.spec);
+        let scan = PatchScan::builder(case.view, case.spec)
+            .dtype(DType::F64).lossy(true).scale(0.5).offset(-3.0).batch_rows(batch_rows).columns(["patch"]).build()
+            .unwrap();
+        let got: Vec<u8> = scan.reader().unwrap().flat_map(|batch| patch_bytes(batch.unwrap().column(0))).collect();
+        let got: Vec<f64> = got.chunks_exact(8).map(|cell| f64::from_ne_bytes(cell.try_into().unwrap())).collect();
+        let cells = expected.iter().flat_map(|row| row.pixels.chunks_exact(dtype.size()));
+        let expected: Vec<f64> = cells.map(|cell| to_f64(dtype, cell) * 0.5 - 3.0).collect();
+        prop_assert_eq!(got, expected);
+    }
+}
+
+fn to_f64(dtype: DType, cell: &[u8]) -> f64 {
+    match dtype {
+        DType::Bool | DType::U8 => cell[0].into(),
+        DType::I8 => (cell[0] as i8).into(),
+        DType::U16 => u16::from_ne_bytes(cell.try_into().unwrap()).into(),
+        DType::I16 => i16::from_ne_bytes(cell.try_into().unwrap()).into(),
+        DType::U32 => u32::from_ne_bytes(cell.try_into().unwrap()).into(),
+        DType::I32 => i32::from_ne_bytes(cell.try_into().unwrap()).into(),
+        DType::U64 => u64::from_ne_bytes(cell.try_into().unwrap()) as f64,
+        DType::I64 => i64::from_ne_bytes(cell.try_into().unwrap()) as f64,
+        DType::F16 => half::f16::from_ne_bytes(cell.try_into().unwrap()).to_f64(),
+        DType::F32 => f32::from_ne_bytes(cell.try_into().unwrap()).into(),
+        DType::F64 => f64::from_ne_bytes(cell.try_into().unwrap()),
+    }
+}
