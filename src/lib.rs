@@ -1,11 +1,15 @@
 //! x
 mod buffer;
+#[cfg(feature = "cli")]
+pub mod cli;
 mod dtype;
 mod encode;
 mod error;
 mod reader;
 mod scan;
 mod schema;
+#[cfg(any(feature = "ipc", feature = "parquet"))]
+pub mod sink;
 pub mod source;
 mod view;
 pub mod window;

@@ -1,1 +1,5 @@
-fn main() {}
+//! The command line: `windrow --help`.
+
+fn main() -> std::process::ExitCode {
+    windrow::cli::run(std::env::args_os())
+}

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use bytesize::ByteSize;
 use serde::Serialize;
 
 use super::Plan;
@@ -123,23 +124,6 @@ fn most_band(plan: &Plan) -> u64 {
     band_bytes(plan.source.info(), &full, number, reach)
 }
 
-/// Bytes for people: binary units, three digits.
-pub(crate) fn human(bytes: u64) -> String {
-    const UNITS: [&str; 7] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
-    let mut value = bytes as f64;
-    let mut unit = 0;
-    while value >= 1000.0 && unit + 1 < UNITS.len() {
-        value /= 1024.0;
-        unit += 1;
-    }
-    match (unit, value) {
-        (0, _) => format!("{bytes} B"),
-        (_, v) if v < 10.0 => format!("{v:.2} {}", UNITS[unit]),
-        (_, v) if v < 100.0 => format!("{v:.1} {}", UNITS[unit]),
-        (_, v) => format!("{v:.0} {}", UNITS[unit]),
-    }
-}
-
 impl fmt::Display for Explain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let axes: Vec<_> = self.axes.iter().zip(&self.shape).map(|(name, n)| format!("{name} {n}")).collect();
@@ -147,12 +131,18 @@ impl fmt::Display for Explain {
         writeln!(f, "windows     {} of {}", by(&self.grid_shape), by(&self.patch_shape))?;
         writeln!(f, "rows        {}", self.rows)?;
         writeln!(f, "columns     {}  ({}, {})", self.columns.join(", "), self.layout, self.dtype)?;
-        let dense = human(self.dense_bytes);
-        let base = human(self.base_bytes);
-        writeln!(f, "row         {}", human(self.row_bytes))?;
+        let dense = ByteSize(self.dense_bytes);
+        let base = ByteSize(self.base_bytes);
+        writeln!(f, "row         {}", ByteSize(self.row_bytes))?;
         writeln!(f, "all rows    {dense}, {:.1} times the source ({base})", self.blow_up)?;
-        writeln!(f, "batch       {} rows, {}, {} made ahead", self.batch_rows, human(self.batch_bytes), self.prefetch)?;
-        writeln!(f, "peak memory {}, whatever the number of rows", human(self.peak_bytes))?;
+        writeln!(
+            f,
+            "batch       {} rows, {}, {} made ahead",
+            self.batch_rows,
+            ByteSize(self.batch_bytes),
+            self.prefetch
+        )?;
+        writeln!(f, "peak memory {}, whatever the number of rows", ByteSize(self.peak_bytes))?;
         write!(f, "copies      {}", self.copies)
     }
 }

@@ -1,0 +1,44 @@
+//! The command line: arguments, progress, exit codes. What it does stands in the library.
+
+mod args;
+mod commands;
+mod parse;
+mod progress;
+mod stop;
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::{Error, ErrorKind};
+
+/// Runs the command line with these arguments (the first is the name of the program): 0 is success, 1 an error that one
+/// line on standard error explains, 2 a misused command line.
+pub fn run<T: Into<OsString> + Clone>(args: impl IntoIterator<Item = T>) -> ExitCode {
+    let args = match args::Args::try_parse_from(args) {
+        Ok(args) => args,
+        Err(error) => {
+            let code = error.exit_code();
+            // `--help` into a closed pipe is no error.
+            let _ = error.print();
+            return ExitCode::from(code as u8);
+        }
+    };
+    match commands::run(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            let line = error.to_string().replace('\n', " ");
+            let _ = writeln!(io::stderr(), "windrow: {line}");
+            ExitCode::from(1)
+        }
+    }
+}
+
+/// Whether the reader of our standard output went away: it has what it wanted.
+fn is_closed_pipe(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Io { name, error, .. }
+        if name == commands::STDOUT && error.kind() == io::ErrorKind::BrokenPipe)
+}

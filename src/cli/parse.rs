@@ -1,0 +1,96 @@
+//! Texts that users type, and the hints when they mistype them.
+
+use std::ops::{Bound, RangeBounds};
+use std::str::FromStr;
+
+use bytesize::ByteSize;
+
+use crate::{Error, Pads, Result};
+
+/// `8x8`, or `8`.
+pub(super) fn shape(name: &'static str, text: &str) -> Result<Vec<u64>> {
+    let numbers: Option<Vec<u64>> = text.split('x').map(|part| part.parse().ok()).collect();
+    numbers.ok_or_else(|| {
+        let wanted = match name {
+            "window" => "a length an axis, such as 8x8",
+            _ => "a whole number from 1, for all axes or each, such as 2 or 2x1",
+        };
+        // What was probably meant: the same numbers, with the right sign between them.
+        let meant: Vec<_> = text.split(|c: char| !c.is_ascii_digit()).filter(|part| !part.is_empty()).collect();
+        let separated = text.chars().all(|c| c.is_ascii_digit() || ",;*X×: ".contains(c));
+        let hint =
+            if separated && !meant.is_empty() { format!("; did you mean {}?", meant.join("x")) } else { String::new() };
+        Error::argument(name, format!("{text:?} is not {wanted}{hint}"))
+    })
+}
+
+/// `1,2x0,0`: before and after each axis; `same` is `None`.
+pub(super) fn pads(text: &str) -> Result<Option<Pads>> {
+    if text == "same" {
+        return Ok(None);
+    }
+    let pair = |part: &str| {
+        let (before, after) = part.split_once(',')?;
+        Some((before.trim().parse().ok()?, after.trim().parse().ok()?))
+    };
+    let pads: Option<Vec<_>> = text.split('x').map(pair).collect();
+    let refuse = || {
+        Error::argument("pad", format!("{text:?} is neither 'same' nor widths before,after each axis, such as 1,2x0,0"))
+    };
+    pads.map(|pads| Some(Pads(pads))).ok_or_else(refuse)
+}
+
+/// `0..1000`, `5..`, `..10`.
+pub(super) fn rows(text: &str) -> Result<impl RangeBounds<u64> + use<>> {
+    let bounds = text.split_once("..").and_then(|(start, end)| {
+        let start = if start.is_empty() { 0 } else { start.parse().ok()? };
+        let end = if end.is_empty() { Bound::Unbounded } else { Bound::Excluded(end.parse().ok()?) };
+        Some((Bound::Included(start), end))
+    });
+    bounds.ok_or_else(|| Error::argument("rows", format!("{text:?} is not a range of rows such as 0..1000")))
+}
+
+/// `4MiB`, `64k`, `1000000`.
+pub(super) fn bytes(name: &'static str, text: &str) -> Result<u64> {
+    let size = text.parse::<ByteSize>();
+    size.map(|size| size.0).map_err(|_| Error::argument(name, format!("{text:?} is not a size such as 4MiB")))
+}
+
+/// Any number.
+pub(super) fn number<T: FromStr>(name: &'static str, text: &str) -> Result<T> {
+    let kind = if std::any::type_name::<T>() == "f64" { "a number" } else { "a whole number from 0" };
+    text.parse().map_err(|_| Error::argument(name, format!("{text:?} is not {kind}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shapes_and_the_hints_for_them() {
+        assert_eq!(shape("window", "8x4").unwrap(), [8, 4]);
+        assert_eq!(shape("step", "2").unwrap(), [2]);
+        for (text, hint) in
+            [("8,8", "did you mean 8x8?"), ("8X8", "8x8?"), ("8 8", "8x8?"), ("8*8*3", "8x8x3?"), ("8x8x", "such as")]
+        {
+            let message = shape("window", text).unwrap_err().to_string();
+            assert!(message.contains(hint) && message.contains(text), "{message}");
+        }
+        for text in ["", "x", "-1", "8x-8", "1.5", "99999999999999999999", "0x"] {
+            assert!(!shape("step", text).unwrap_err().to_string().contains("did you mean"), "{text}");
+        }
+    }
+
+    #[test]
+    fn pads_rows_and_sizes() {
+        assert_eq!(pads("1,2x0,0").unwrap(), Some(Pads(vec![(1, 2), (0, 0)])));
+        assert_eq!(pads("same").unwrap(), None);
+        assert!(pads("1x2").is_err() && pads("1,-2").is_err());
+        let bounds = rows("5..").unwrap();
+        assert_eq!((bounds.start_bound(), bounds.end_bound()), (Bound::Included(&5), Bound::Unbounded));
+        assert!(rows("5").is_err() && rows("-1..3").is_err() && rows("a..b").is_err());
+        assert_eq!(bytes("batch-bytes", "4MiB").unwrap(), 4 << 20);
+        assert!(bytes("batch-bytes", "-4").is_err() && bytes("batch-bytes", "many").is_err());
+        assert!(number::<f64>("scale", "1e-3").is_ok() && number::<usize>("page", "-1").is_err());
+    }
+}

@@ -1,0 +1,80 @@
+//! A bar on the terminal while batches go by.
+
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+use arrow_array::{RecordBatch, RecordBatchReader};
+use arrow_schema::{ArrowError, SchemaRef};
+use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressStyle};
+
+use crate::sink::Written;
+use crate::{Explain, Result};
+
+/// A reader that shows how far it is.
+pub(super) struct Progress<R> {
+    reader: R,
+    bar: ProgressBar,
+    rows: u64,
+    row_bytes: u64,
+}
+
+impl<R: RecordBatchReader> Progress<R> {
+    /// Shows a bar if standard error is a terminal and `quiet` is not set.
+    pub(super) fn new(reader: R, explain: &Explain, quiet: bool) -> Self {
+        let bar = if quiet || !std::io::stderr().is_terminal() {
+            ProgressBar::hidden()
+        } else {
+            let style = "{bar:24} {percent:>3} %  {msg} rows  {binary_bytes_per_sec}  {eta} left";
+            let style = ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar());
+            let bar = ProgressBar::new(explain.dense_bytes).with_style(style);
+            bar.enable_steady_tick(Duration::from_millis(200));
+            bar
+        };
+        Self { reader, bar, rows: 0, row_bytes: explain.row_bytes }
+    }
+}
+
+impl<R> Drop for Progress<R> {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+impl<R: RecordBatchReader> Iterator for Progress<R> {
+    type Item = Result<RecordBatch, ArrowError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let batch = self.reader.next();
+        if let Some(Ok(batch)) = &batch {
+            self.rows += batch.num_rows() as u64;
+            self.bar.set_position(self.rows.saturating_mul(self.row_bytes));
+            self.bar.set_message(HumanCount(self.rows).to_string());
+        }
+        batch
+    }
+}
+
+impl<R: RecordBatchReader> RecordBatchReader for Progress<R> {
+    fn schema(&self) -> SchemaRef {
+        self.reader.schema()
+    }
+}
+
+/// One line when all is written.
+pub(super) fn summary(path: &std::path::Path, written: Written, explain: &Explain, since: Instant) -> String {
+    let seconds = since.elapsed();
+    let size = bytesize::ByteSize(written.bytes);
+    let times = written.bytes as f64 / explain.base_bytes.max(1) as f64;
+    let rate = explain.dense_bytes as f64 / seconds.as_secs_f64().max(1e-9);
+    format!(
+        "{}: {} rows, {size} ({times:.1} times the source), {} a second, in {}",
+        path.display(),
+        HumanCount(written.rows),
+        bytesize::ByteSize(rate as u64),
+        if seconds.as_secs() < 60 {
+            format!("{:.1} s", seconds.as_secs_f64())
+        } else {
+            HumanDuration(seconds).to_string()
+        },
+    )
+}

@@ -1,0 +1,99 @@
+//! Arrow IPC: files and streams.
+
+use std::io::Write;
+use std::path::Path;
+
+use arrow_array::RecordBatchReader;
+use arrow_ipc::CompressionType;
+use arrow_ipc::writer::{FileWriter, IpcWriteOptions, StreamWriter};
+use arrow_schema::ArrowError;
+
+use super::atomic::AtomicFile;
+use super::{Compression, Written};
+use crate::{Error, ErrorKind, Result};
+
+/// Writes all batches of `reader` into the Arrow IPC file `path` (random access to batches), which appears when it is
+/// whole.
+///
+/// # Memory
+/// One batch, and one compressed.
+///
+/// # Errors
+/// If the reader fails, the codec is not one of IPC (`none`, `zstd`, `lz4`), or the file can't be written. The target
+/// then holds what it held before.
+pub fn write_file(reader: impl RecordBatchReader, path: impl AsRef<Path>, compression: Compression) -> Result<Written> {
+    let path = path.as_ref();
+    let options = options(compression)?;
+    let fail = |error| arrow_error(path, error);
+    let file = AtomicFile::create(path)?;
+    let mut writer = FileWriter::try_new_with_options(file, &reader.schema(), options).map_err(fail)?;
+    let mut rows = 0;
+    for batch in reader {
+        let batch = batch?;
+        rows += batch.num_rows() as u64;
+        writer.write(&batch).map_err(fail)?;
+    }
+    let bytes = writer.into_inner().map_err(fail)?.commit()?;
+    Ok(Written { rows, bytes })
+}
+
+/// Writes all batches of `reader` as an Arrow IPC stream into the file `path`, which appears when it is whole.
+///
+/// # Errors
+/// As [`write_file`].
+pub fn write_stream_file(
+    reader: impl RecordBatchReader,
+    path: impl AsRef<Path>,
+    compression: Compression,
+) -> Result<Written> {
+    let path = path.as_ref();
+    let mut file = AtomicFile::create(path)?;
+    let rows = write_stream(reader, &mut file, compression, path)?;
+    let bytes = file.commit()?;
+    Ok(Written { rows, bytes })
+}
+
+/// Writes all batches of `reader` as an Arrow IPC stream to `out`, and gives their number of rows. `name` stands in
+/// errors.
+///
+/// # Errors
+/// If the reader fails, the codec is not one of IPC, or `out` fails.
+pub fn write_stream(
+    reader: impl RecordBatchReader,
+    out: impl Write,
+    compression: Compression,
+    name: impl AsRef<Path>,
+) -> Result<u64> {
+    let options = options(compression)?;
+    let fail = |error| arrow_error(name.as_ref(), error);
+    let mut writer = StreamWriter::try_new_with_options(out, &reader.schema(), options).map_err(fail)?;
+    let mut rows = 0;
+    for batch in reader {
+        let batch = batch?;
+        rows += batch.num_rows() as u64;
+        writer.write(&batch).map_err(fail)?;
+    }
+    writer.finish().map_err(fail)?;
+    Ok(rows)
+}
+
+fn options(compression: Compression) -> Result<IpcWriteOptions> {
+    let codec = match compression {
+        Compression::None => None,
+        Compression::Zstd(None) => Some(CompressionType::ZSTD),
+        Compression::Lz4 => Some(CompressionType::LZ4_FRAME),
+        Compression::Zstd(Some(_)) | Compression::Snappy => {
+            let message = format!("{compression} is not a codec of Arrow IPC: expected none, zstd or lz4");
+            return Err(Error::argument("compression", message));
+        }
+    };
+    Ok(IpcWriteOptions::default().try_with_compression(codec)?)
+}
+
+/// An I/O error of the target stays one, with the target's name.
+fn arrow_error(path: &Path, error: ArrowError) -> Error {
+    match error {
+        ArrowError::IoError(_, io) => Error::io(path, "write", io),
+        other => ErrorKind::Arrow(other).into(),
+    }
+}
