@@ -5,14 +5,26 @@
 //! windows.
 
 mod bands;
+mod file;
+mod format;
+#[cfg(any(feature = "image", feature = "tiff"))]
+mod guard;
+#[cfg(feature = "image")]
+mod image;
 mod memory;
+mod npy;
+mod npy_header;
 mod region;
+mod swap;
 
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
 pub(crate) use bands::{Band, Bands, band_bytes};
+#[cfg(feature = "image")]
+pub use image::ImageSource;
+pub use npy::NpySource;
 pub use region::Region;
 
 use crate::{BufferPool, DType, Error, Result, StridedView};
