@@ -53,9 +53,10 @@ def flip_bits(corpus: Corpus, base: str, data: bytes) -> None:
     """One bit flipped in the header, or anywhere. Some of these are sound, so that the right answer may be a table."""
     stem, dot, ending = base.rpartition(".")
     rng = random.Random(base)
-    for number in range(FLIPS):
-        reach = 64 if number < FLIPS // 2 else len(data)
-        at, bit = rng.randrange(reach), rng.randrange(8)
+    half = FLIPS // 2
+    header, anywhere = rng.sample(range(64 * 8), half), rng.sample(range(64 * 8, len(data) * 8), half)
+    for position in header + anywhere:
+        at, bit = divmod(position, 8)
         flipped = bytearray(data)
         flipped[at] ^= 1 << bit
         why = f"{base}, bit {bit} of byte {at} flipped"
@@ -179,6 +180,7 @@ def lie_in_tiff(corpus: Corpus) -> None:
         "no_samples": (small_tiff({277: (3, 0)}), "has 0 samples a pixel"),
         "many_samples": (small_tiff({277: (3, 65535)}), "has 65535 samples a pixel"),
         "compression": (small_tiff({259: (3, 54321)}), "is compressed in a way that nobody knows"),
+        "lzma": (small_tiff({259: (3, 34925)}), "claims LZMA, which this project does not read"),
         "not_deflate": (small_tiff({259: (3, 8)}), "claims deflate, and is none"),
         "big_overflow": (
             small_tiff({273: (16, 2**64 - 32), 279: (16, 2**64 - 1)}, big=True),
