@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import DATA, assert_same, corners_of, corpus, export, patches_of, read_arrow
+from harness import DATA, assert_same, corners_of, corpus, export, patches_of, read_arrow
 from PIL import Image
 from reference import windows
 
