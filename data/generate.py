@@ -1,6 +1,6 @@
 """Makes the test images that are not worth keeping: good ones with the array expected of each, and broken ones.
 
-    python data/generate.py OUT [--bad] [--large ROWSxCOLS]
+    python data/generate.py OUT [--bad] [--large ROWSxCOLS [--only-large]]
 
 OUT/manifest.json lists them:
     good   file, expected (an .npy beside it), reader (who said so), page, tolerance (0 but for JPEG)
@@ -286,15 +286,17 @@ def main() -> None:
     parser.add_argument("out", type=Path, help="the folder to fill")
     parser.add_argument("--bad", action="store_true", help="broken files too, in OUT/bad")
     parser.add_argument("--large", metavar="ROWSxCOLS", help="one large TIFF too, OUT/large.tif")
+    parser.add_argument("--only-large", action="store_true", help="nothing but the large TIFF")
     arguments = parser.parse_args()
 
     arguments.out.mkdir(parents=True, exist_ok=True)
     corpus = Corpus(arguments.out)
-    make_npy(corpus)
-    make_pillow(corpus)
-    make_tiff(corpus)
-    if arguments.bad:
-        make_bad(corpus)
+    if not arguments.only_large:
+        make_npy(corpus)
+        make_pillow(corpus)
+        make_tiff(corpus)
+        if arguments.bad:
+            make_bad(corpus)
     if arguments.large:
         rows, cols = map(int, arguments.large.split("x"))
         make_large(corpus, rows, cols)
