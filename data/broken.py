@@ -1,0 +1,256 @@
+"""The broken files of the corpus: each one a lie that a reader must see through, or survive."""
+
+from __future__ import annotations
+
+import random
+import struct
+import zlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from generate import Corpus
+
+FLIPS = 24  # flipped copies of each base file
+
+# Good files to cut short and to flip bits in: one of each format and way of keeping pixels.
+BASES = [
+    "npy_version1.npy",
+    "npy_version2.npy",
+    "png_gray_u1.png",
+    "png_rgb_u2.png",
+    "jpeg_rgb.jpg",
+    "bmp_rgb.bmp",
+    "tiff_u2_strips.tif",
+    "tiff_f4_tiles_zlib_predictor.tif",
+    "tiff_u1_strips_lzw.tif",
+    "tiff_u2_strips_big.tif",
+]
+
+
+def make_bad(corpus: Corpus) -> None:
+    """Writes all of them. The good files must be there."""
+    for base in BASES:
+        data = (corpus.out / base).read_bytes()
+        cut_short(corpus, base, data)
+        flip_bits(corpus, base, data)
+    lie_in_npy(corpus)
+    lie_in_tiff(corpus)
+    lie_in_png(corpus)
+    pretend(corpus)
+
+
+def cut_short(corpus: Corpus, base: str, data: bytes) -> None:
+    """Truncations: nothing, part of the magic, part of the header, part of the pixels."""
+    stem, dot, ending = base.rpartition(".")
+    for size in [0, 1, 4, 7, 9, 24, len(data) // 2, len(data) - len(data) // 8]:
+        # A JPEG cut within its pixels is shown by most decoders, the rest of it gray.
+        lenient = ending == "jpg" and size >= len(data) // 2
+        why = f"{base}, its first {size} of {len(data)} bytes"
+        corpus.break_(f"cut_{stem}_{size}{dot}{ending}", data[:size], why, may_pass=lenient)
+
+
+def flip_bits(corpus: Corpus, base: str, data: bytes) -> None:
+    """One bit flipped in the header, or anywhere. Some of these are sound, so that the right answer may be a table."""
+    stem, dot, ending = base.rpartition(".")
+    rng = random.Random(base)
+    half = FLIPS // 2
+    header, anywhere = rng.sample(range(64 * 8), half), rng.sample(range(64 * 8, len(data) * 8), half)
+    for position in header + anywhere:
+        at, bit = divmod(position, 8)
+        flipped = bytearray(data)
+        flipped[at] ^= 1 << bit
+        why = f"{base}, bit {bit} of byte {at} flipped"
+        corpus.break_(f"flip_{stem}_{at}_{bit}{dot}{ending}", bytes(flipped), why, may_pass=True)
+
+
+# -- .npy -------------------------------------------------------------------------------------------------------------
+
+
+def npy(header: str | bytes, data: bytes = bytes(64), version: int = 1, length: int | None = None) -> bytes:
+    """An .npy file of any header, and of any length that it claims for it."""
+    text = header if isinstance(header, bytes) else header.encode()
+    size = len(text) if length is None else length
+    return b"\x93NUMPY" + bytes([version, 0]) + struct.pack("<H" if version == 1 else "<I", size) + text + data
+
+
+def lie_in_npy(corpus: Corpus) -> None:
+    def header(descr: str = "'|u1'", order: str = "False", shape: str = "(8, 8)") -> str:
+        return f"{{'descr': {descr}, 'fortran_order': {order}, 'shape': {shape}, }}\n"
+
+    lies = {
+        "elements_2_60": (npy(header(shape=f"({2**30}, {2**30})")), "claims 2^60 elements"),
+        "overflow_64": (npy(header(shape=f"({2**40}, {2**40})")), "claims 2^80 elements, more than 64 bits count"),
+        "overflow_bytes": (npy(header("'<f8'", shape=f"({2**31}, {2**30})")), "claims 2^64 bytes, which wraps to 0"),
+        "huge_number": (npy(header(shape="(99999999999999999999999999, 8)")), "a length of 27 digits"),
+        "one_byte_short": (npy(header(), bytes(63)), "lacks its last byte"),
+        "no_data": (npy(header(), b""), "has a header only"),
+        "negative": (npy(header(shape="(-8, 8)")), "has a negative length"),
+        "float_shape": (npy(header(shape="(8.0, 8)")), "has a length that is no integer"),
+        "shape_no_tuple": (npy(header(shape="64")), "has a shape that is no tuple"),
+        "no_axes": (npy(header(shape="()")), "has no axes"),
+        "many_axes": (npy(header(shape="(" + "1, " * 5000 + ")")), "has 5000 axes"),
+        "object": (npy(header("'|O'")), "holds Python objects"),
+        "text_dtype": (npy(header("'<U4'"), bytes(1024)), "holds text"),
+        "complex": (npy(header("'<c16'"), bytes(1024)), "holds complex numbers"),
+        "datetime": (npy(header("'<M8[ns]'"), bytes(512)), "holds dates"),
+        "structured": (npy(header("[('a', '<f4'), ('b', '<i2')]"), bytes(384)), "holds structs"),
+        "dtype_unknown": (npy(header("'<q9'")), "has a dtype that nobody knows"),
+        "dtype_size": (npy(header("'<f3'")), "has floats of 3 bytes"),
+        "order_unknown": (npy(header(order="'maybe'")), "has a fortran_order that is no bool"),
+        "no_shape": (npy("{'descr': '|u1', 'fortran_order': False}\n"), "lacks its shape"),
+        "no_dict": (npy("[1, 2, 3]\n"), "has a header that is no dict"),
+        "code": (npy("__import__('os').abort()\n"), "has code for a header"),
+        "deep": (npy("(" * 100_000, version=2), "has 100000 open parentheses for a header"),
+        "not_utf8": (npy(b"{'descr': '\xff\xfe', 'fortran_order': False}\n"), "has a header that is no text"),
+        "unclosed": (npy("{'descr': '|u1', 'shape': (8, 8"), "has a header that stops in the middle"),
+        "long_header_1": (npy(header(), length=65535), "claims a header longer than the file"),
+        "long_header_2": (npy(header(), version=2, length=2**32 - 1), "claims a header of 4 GiB"),
+        "version_9": (npy(header(), version=9), "is of version 9"),
+    }
+    for name, (data, why) in lies.items():
+        corpus.break_(f"npy_{name}.npy", data, why)
+
+
+# -- TIFF -------------------------------------------------------------------------------------------------------------
+
+
+def small_tiff(
+    change: dict[int, tuple[int, int | list[int]] | None] | None = None, next_ifd: int = 0, big: bool = False
+) -> bytes:
+    """A TIFF of 8×8 bytes, 0..63, in one strip, some of its tags changed: tag → (type, value), or None to leave it out.
+
+    The one IFD stands at byte 64, the pixels at byte 0x400.
+    """
+    tags: dict[int, tuple[int, int | list[int]] | None] = {
+        256: (3, 8),  # width
+        257: (3, 8),  # length
+        258: (3, 8),  # bits a sample
+        259: (3, 1),  # compression: none
+        262: (3, 1),  # photometric: min is black
+        273: (4, 0x400),  # strip offset
+        277: (3, 1),  # samples a pixel
+        278: (3, 8),  # rows a strip
+        279: (4, 64),  # strip bytes
+    }
+    tags |= change or {}
+    size = 8 if big else 4
+    entries, values = b"", b""
+    kept = sorted((tag, value) for tag, value in tags.items() if value is not None)
+    for tag, (kind, value) in kept:
+        items = value if isinstance(value, list) else [value]
+        data = b"".join(struct.pack({1: "<B", 3: "<H", 4: "<I", 16: "<Q"}[kind], item) for item in items)
+        if len(data) > size:
+            data, values = struct.pack("<Q" if big else "<I", 0x200 + len(values)), values + data
+        entries += struct.pack("<HHQ" if big else "<HHI", tag, kind, len(items)) + data.ljust(size, b"\0")
+    if big:
+        header = struct.pack("<2sHHHQ", b"II", 43, 8, 0, 64)
+        ifd = struct.pack("<Q", len(kept)) + entries + struct.pack("<Q", next_ifd)
+    else:
+        header = struct.pack("<2sHI", b"II", 42, 64)
+        ifd = struct.pack("<H", len(kept)) + entries + struct.pack("<I", next_ifd)
+    body = (header.ljust(64, b"\0") + ifd).ljust(0x200, b"\0") + values
+    return body.ljust(0x400, b"\0") + bytes(range(64))
+
+
+def lie_in_tiff(corpus: Corpus) -> None:
+    huge = 2**31
+    tiled = {273: None, 278: None, 279: None, 324: (4, 0x400), 325: (4, 64)}
+    lies = {
+        "huge": (small_tiff({256: (4, huge), 257: (4, huge)}), "claims 2^62 pixels"),
+        "largest": (small_tiff({256: (4, 2**32 - 1), 257: (4, 2**32 - 1), 277: (3, 65535)}), "claims 2^80 samples"),
+        "wide": (small_tiff({256: (4, huge)}), "claims rows of 2 GiB"),
+        "zero_width": (small_tiff({256: (3, 0)}), "is 0 wide"),
+        "zero_length": (small_tiff({257: (3, 0)}), "is 0 high"),
+        "no_width": (small_tiff({256: None}), "does not say how wide it is"),
+        "no_length": (small_tiff({257: None}), "does not say how high it is"),
+        "no_offsets": (small_tiff({273: None}), "does not say where its strips are"),
+        "no_strip_bytes": (small_tiff({273: (4, 0x400), 279: (4, 0)}), "has a strip of 0 bytes"),
+        "few_strips": (small_tiff({278: (3, 2)}), "has one strip where its rows a strip ask for four"),
+        "strip_short": (small_tiff({279: (4, 9)}), "has a strip too short for its rows"),
+        "strip_beyond": (small_tiff({273: (4, 10**6)}), "has its strip beyond the end of the file"),
+        "strip_huge": (small_tiff({273: (4, 10**6), 279: (4, 2**32 - 1)}), "claims a strip of 4 GiB"),
+        "zero_rows_a_strip": (small_tiff({278: (3, 0)}), "has 0 rows a strip"),
+        "tile_huge": (small_tiff(tiled | {322: (4, huge), 323: (4, huge)}), "has tiles of 2^62 pixels"),
+        "tile_largest": (small_tiff(tiled | {322: (4, 2**32 - 16), 323: (4, 16)}), "has tiles of 64 GiB"),
+        "tile_zero": (small_tiff(tiled | {322: (3, 0), 323: (3, 16)}), "has tiles 0 wide"),
+        "tile_short": (small_tiff(tiled | {322: (3, 16), 323: (3, 16)}), "has a tile too short for its pixels"),
+        "bits_zero": (small_tiff({258: (3, 0)}), "has 0 bits a sample"),
+        "bits_odd": (small_tiff({258: (3, 7)}), "has 7 bits a sample"),
+        "bits_huge": (small_tiff({258: (3, 65535)}), "has 65535 bits a sample"),
+        "no_samples": (small_tiff({277: (3, 0)}), "has 0 samples a pixel"),
+        "many_samples": (small_tiff({277: (3, 65535)}), "has 65535 samples a pixel"),
+        "compression": (small_tiff({259: (3, 54321)}), "is compressed in a way that nobody knows"),
+        "lzma": (small_tiff({259: (3, 34925)}), "claims LZMA, which this project does not read"),
+        "not_deflate": (small_tiff({259: (3, 8)}), "claims deflate, and is none"),
+        "big_overflow": (
+            small_tiff({273: (16, 2**64 - 32), 279: (16, 2**64 - 1)}, big=True),
+            "has a strip whose end wraps around 64 bits",
+        ),
+        "ifd_beyond": (b"II*\0" + struct.pack("<I", 10**6) + bytes(64), "has its directory beyond the end of the file"),
+        "ifd_none": (b"II*\0" + bytes(64), "has no directory"),
+        "ifd_in_header": (b"II*\0" + struct.pack("<I", 2) + bytes(64), "has its directory within its header"),
+        "ifd_many": (b"II*\0" + struct.pack("<IH", 8, 65535) + bytes(64), "claims 65535 tags"),
+        "big_ifd_many": (
+            struct.pack("<2sHHHQQ", b"II", 43, 8, 0, 16, 2**60) + bytes(64),
+            "claims 2^60 tags",
+        ),
+    }
+    for name, (data, why) in lies.items():
+        corpus.break_(f"tiff_{name}.tif", data, why)
+
+    offsets = bytearray(small_tiff())
+    entry = 64 + 2 + 5 * 12  # strip offsets, the sixth tag
+    struct.pack_into("<I", offsets, entry + 4, 2**30)
+    corpus.break_("tiff_many_offsets.tif", bytes(offsets), "claims 2^30 strip offsets")
+
+    cycles = {"self": small_tiff(next_ifd=64), "pair": bytearray(small_tiff(next_ifd=0x300))}
+    first = cycles["pair"]
+    first[0x300:0x400] = first[64 : 64 + 256]  # a copy of the directory ...
+    struct.pack_into("<I", first, 0x300 + 2 + 9 * 12, 64)  # ... that leads back to the first
+    for name, data in cycles.items():
+        why = "has directories in a circle"
+        corpus.break_(f"tiff_cycle_{name}.tif", bytes(data), why, may_pass=True)
+        corpus.break_(f"tiff_cycle_{name}_page.tif", bytes(data), why, args=["--page", "1000000"])
+    corpus.break_("tiff_no_page.tif", small_tiff(), "has one page, not eight", args=["--page", "7"])
+
+
+# -- PNG and the rest -------------------------------------------------------------------------------------------------
+
+
+def lie_in_png(corpus: Corpus) -> None:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    def png(cols: int, rows: int, bits: int = 8, color: int = 0, body: bytes | None = None) -> bytes:
+        pixels = zlib.compress(bytes(9 * 8)) if body is None else body
+        header = chunk(b"IHDR", struct.pack(">IIBBBBB", cols, rows, bits, color, 0, 0, 0))
+        return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+
+    wrong_sum = bytearray(png(8, 8))
+    wrong_sum[29] ^= 1
+    lies = {
+        "huge": (png(2**31 - 1, 2**31 - 1), "claims 2^62 pixels"),
+        "wide": (png(2**31 - 1, 1), "claims a row of 2 GiB"),
+        "large": (png(100_000, 100_000), "claims 10 GB of pixels"),
+        "zero": (png(0, 8), "is 0 wide"),
+        "bits": (png(8, 8, bits=7), "has 7 bits a sample"),
+        "color": (png(8, 8, color=5), "is of color type 5"),
+        "no_palette": (png(8, 8, color=3), "lacks its palette"),
+        "short": (png(8, 80), "has a tenth of its rows"),
+        "not_deflate": (png(8, 8, body=b"not compressed at all"), "has pixels that do not decompress"),
+        "checksum": (bytes(wrong_sum), "has a wrong checksum in its header"),
+    }
+    for name, (data, why) in lies.items():
+        corpus.break_(f"png_{name}.png", data, why)
+
+
+def pretend(corpus: Corpus) -> None:
+    """Files that are not what their names say."""
+    noise = random.Random(1).randbytes(4096)
+    for ending in ["npy", "png", "jpg", "bmp", "tif", "gif", "webp", "pgm", "tga", "qoi"]:
+        corpus.break_(f"text.{ending}", b"This is a letter, not an image.\n" * 20, "is a text")
+        corpus.break_(f"noise.{ending}", noise, "is noise", may_pass=ending == "tga")
+        corpus.break_(f"empty.{ending}", b"", "is empty")
+    corpus.break_("unknown.xyz", noise, "is of no known format")
+    corpus.break_("no_ending", noise, "is of no known format")
+    corpus.break_("two words\u00e9.png", b"", "is empty and has a name with a space and an accent")
