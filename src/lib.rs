@@ -1,4 +1,18 @@
-//! x
+#![doc = include_str!("../README.md")]
+//!
+//! # How the crate is laid out
+//!
+//! Data goes one way, and each module knows nothing of the next:
+//!
+//! ```text
+//! source  →  view  →  window  →  encode  →  reader  →  sink
+//! files,     shape,   grid:      layouts    batches    Parquet,
+//! arrays     strides  rows ↔                           Arrow IPC
+//!                     coords
+//! ```
+//!
+//! [`PatchScan`] puts the plan together. Start there, or at [`WindowSpec`] for what windows can be.
+
 mod buffer;
 #[cfg(feature = "cli")]
 pub mod cli;
@@ -12,7 +26,7 @@ mod schema;
 pub mod sink;
 pub mod source;
 mod view;
-pub mod window;
+mod window;
 
 pub use buffer::{BufferPool, PoolBuf};
 pub use dtype::{DType, Pixel, Scalar};

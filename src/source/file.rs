@@ -23,7 +23,10 @@ impl DataFile {
             return Err(Error::io(path, "open", io::ErrorKind::IsADirectory.into()));
         }
         if !kind.is_file() {
-            return Err(Error::unsupported(path.display().to_string(), "not a regular file: pixels are read at random"));
+            return Err(Error::unsupported(
+                path.display().to_string(),
+                "not a regular file: pixels are read at random",
+            ));
         }
         let file = File::open(path).map_err(|e| Error::io(path, "open", e))?;
         let len = file.metadata().map_err(|e| Error::io(path, "open", e))?.len();
