@@ -224,7 +224,7 @@ def test_an_export_replaces_the_old_file(tmp_path: Path) -> None:
 
 # -- stopping early ---------------------------------------------------------------------------------------------------
 
-# Some 4 GB of rows: no machine is through with them before the signal.
+# Close to 3 GB of rows: no machine is through with them before the signal.
 LONG = ["--window", "128x128", "--compression", "zstd:9"]
 
 
