@@ -83,9 +83,7 @@ def corpus() -> Corpus:
     """Makes the files once a run, before the tests are collected, because each file is a test."""
     folder = Path(tempfile.mkdtemp(prefix="windrow-corpus-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    subprocess.run(
-        [sys.executable, DATA / "generate.py", folder, "--bad"], check=True, stdout=subprocess.DEVNULL
-    )
+    subprocess.run([sys.executable, DATA / "generate.py", folder, "--bad"], check=True, stdout=subprocess.DEVNULL)
     manifest = json.loads((folder / "manifest.json").read_text())
     return Corpus(folder, manifest["good"], manifest["bad"])
 

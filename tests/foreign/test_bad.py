@@ -86,6 +86,7 @@ def test_unreadable_file(tmp_path: Path) -> None:
         ["--window", "18446744073709551615x8"],
         ["--window", "8x8", "--step", "0"],
         ["--window", "8x8", "--step", "2x0"],
+        ["--window", "8x8", "--step=-1"],
         ["--window", "8x8", "--step", "2x2x2"],
         ["--window", "8x8", "--dilation", "0"],
         ["--window", "8x8", "--dilation", "4611686018427387904"],
@@ -128,7 +129,6 @@ def test_too_large_a_window_says_both_numbers_and_the_axis(tmp_path: Path) -> No
         ["export"],
         ["export", PHOTOGRAPH, "-o", "out.parquet", "--window", "8x8", "--nonsense"],
         ["export", PHOTOGRAPH, "-o", "out.parquet", "--window", "eight"],
-        ["export", PHOTOGRAPH, "-o", "out.parquet", "--window", "8x8", "--step=-1"],
         ["export", PHOTOGRAPH, "-o", "out.parquet", "--window", "8x8", "--edge", "fold"],
         ["export", PHOTOGRAPH, "-o", "out.parquet", "--window", "8x8", "--batch-bytes", "much"],
         ["nonsense"],
@@ -224,7 +224,7 @@ def test_an_export_replaces_the_old_file(tmp_path: Path) -> None:
 
 # -- stopping early ---------------------------------------------------------------------------------------------------
 
-# Some 4 GB of rows: no machine is through with them before the signal.
+# Close to 3 GB of rows: no machine is through with them before the signal.
 LONG = ["--window", "128x128", "--compression", "zstd:9"]
 
 
