@@ -23,7 +23,10 @@ impl DataFile {
             return Err(Error::io(path, "open", io::ErrorKind::IsADirectory.into()));
         }
         if !kind.is_file() {
-            return Err(Error::unsupported(path.display().to_string(), "not a regular file: pixels are read at random"));
+            return Err(Error::unsupported(
+                path.display().to_string(),
+                "not a regular file: pixels are read at random",
+            ));
         }
         let file = File::open(path).map_err(|e| Error::io(path, "open", e))?;
         let len = file.metadata().map_err(|e| Error::io(path, "open", e))?.len();
@@ -75,14 +78,15 @@ impl DataFile {
         Ok(head)
     }
 
-    /// The file itself, to map it or to hand it to a decoder that reads from the start.
-    pub(crate) fn into_inner(self) -> File {
-        self.file
-    }
-
-    #[allow(dead_code)]
+    /// The file itself, to be mapped.
     pub(crate) fn file(&self) -> &File {
         &self.file
+    }
+
+    /// The file itself, for a decoder that reads it from the start.
+    #[cfg(feature = "image")]
+    pub(crate) fn into_inner(self) -> File {
+        self.file
     }
 }
 

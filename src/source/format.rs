@@ -146,6 +146,9 @@ mod tests {
     #[test]
     fn an_unknown_file_is_told_what_would_do() {
         let message = format("a.txt", b"hello\nworld, how are you?").unwrap_err().to_string();
-        assert!(message.contains(r#""hello\nworld,""#) && message.contains("npy") && !message.contains('\n'), "{message}");
+        assert!(
+            message.contains(r#""hello\nworld,""#) && message.contains("npy") && !message.contains('\n'),
+            "{message}"
+        );
     }
 }

@@ -79,8 +79,9 @@ fn start(file: DataFile, format: Format) -> Result<(SourceInfo, impl ImageDecode
         reader.into_decoder()
     })?;
     let ((width, height), color) = guard(&name, || Ok::<_, Error>((decoder.dimensions(), decoder.color_type())))?;
-    let (dtype, channels) = layout(color)
-        .ok_or_else(|| Error::unsupported(&name, format!("pixels of type {color:?}: expected gray or RGB, 8 or 16 bits")))?;
+    let (dtype, channels) = layout(color).ok_or_else(|| {
+        Error::unsupported(&name, format!("pixels of type {color:?}: expected gray or RGB, 8 or 16 bits"))
+    })?;
     let (height, width) = (u64::from(height), u64::from(width));
     if height == 0 || width == 0 {
         return Err(Error::format(&name, format!("an image of {width} by {height} pixels: expected at least one")));
@@ -99,7 +100,8 @@ fn start(file: DataFile, format: Format) -> Result<(SourceInfo, impl ImageDecode
     }
     if most.is_some_and(|most| height * width > most) {
         let most = most.unwrap_or_default();
-        let message = format!("the header claims {width} by {height} pixels, but a file this short holds at most {most}");
+        let message =
+            format!("the header claims {width} by {height} pixels, but a file this short holds at most {most}");
         return Err(Error::format(name, message));
     }
     Ok((info, decoder))

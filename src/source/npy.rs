@@ -164,7 +164,8 @@ fn runs(array: &Region, region: &Region) -> (usize, impl Iterator<Item = u64> + 
             break;
         }
     }
-    let strides: Vec<u64> = (0..array.0.len()).map(|axis| array.0[axis + 1..].iter().map(|r| r.end).product()).collect();
+    let strides: Vec<u64> =
+        (0..array.0.len()).map(|axis| array.0[axis + 1..].iter().map(|r| r.end).product()).collect();
     let first: u64 = region.0.iter().zip(&strides).map(|(range, stride)| range.start * stride).sum();
     let axes: Vec<(u64, u64)> = (0..outer).map(|axis| (region.shape()[axis] as u64, strides[axis])).collect();
     let count: u64 = axes.iter().map(|&(n, _)| n).product();

@@ -320,12 +320,20 @@ mod tests {
         }
         assert_eq!(dtype(">u2"), Ok((DType::U16, cfg!(target_endian = "little"))));
         assert_eq!(dtype(">u1"), Ok((DType::U8, false)));
-        for (name, part) in
-            [("|O", "objects"), ("<c8", "complex"), ("<U7", "text"), ("|S3", "text"), ("<M8[ns]", "dates"), ("<f16", "float")]
-        {
+        for (name, part) in [
+            ("|O", "objects"),
+            ("<c8", "complex"),
+            ("<U7", "text"),
+            ("|S3", "text"),
+            ("<M8[ns]", "dates"),
+            ("<f16", "float"),
+        ] {
             assert!(dtype(name).unwrap_err().contains(part), "{name}");
         }
-        assert_eq!(parse("{'descr': [('a', '<f4'), (\"]\", '|u1', (2,))], 'fortran_order': False, 'shape': (1,)}").unwrap().2, [1]);
+        assert_eq!(
+            parse("{'descr': [('a', '<f4'), (\"]\", '|u1', (2,))], 'fortran_order': False, 'shape': (1,)}").unwrap().2,
+            [1]
+        );
         assert_eq!(dtype("[('a', '<f4')]"), Err("structured"));
     }
 }

@@ -111,11 +111,11 @@ fn write_header(out: &mut Vec<u8>, page: &Page, rows: u64, bytes: u64) -> usize 
     let u64s = |n: u64| if big { n.to_be_bytes() } else { n.to_le_bytes() };
     out.clear();
     out.extend(if big { b"MM" } else { b"II" });
-    [43, 8, 0].map(|n| out.extend(u16s(n)));
-    [16, count].map(|n| out.extend(u64s(n)));
+    [43, 8, 0].into_iter().for_each(|n| out.extend(u16s(n)));
+    [16, count].into_iter().for_each(|n| out.extend(u64s(n)));
     let mut entry = |tag: u16, kind: u16, count: u64, value: u64| {
-        [tag, kind].map(|n| out.extend(u16s(n)));
-        [count, value].map(|n| out.extend(u64s(n)));
+        [tag, kind].into_iter().for_each(|n| out.extend(u16s(n)));
+        [count, value].into_iter().for_each(|n| out.extend(u64s(n)));
     };
     const LONG8: u16 = 16;
     const UNDEFINED: u16 = 7;

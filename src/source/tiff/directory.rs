@@ -147,7 +147,9 @@ impl Directory<'_> {
         let entry = entry.ok_or_else(|| self.file.broken(format!("no tag {tag:?}, which every image has")))?;
         let size = match kind_size(entry.kind) {
             Some(size) if matches!(entry.kind, 1 | 3 | 4 | 7 | 13 | 16 | 18) => size,
-            _ => return Err(self.file.broken(format!("tag {tag:?} is of type {}: expected whole numbers", entry.kind))),
+            _ => {
+                return Err(self.file.broken(format!("tag {tag:?} is of type {}: expected whole numbers", entry.kind)));
+            }
         };
         if entry.count < count {
             let message = format!("tag {tag:?} has {} values: expected {count}", entry.count);
@@ -157,7 +159,8 @@ impl Directory<'_> {
         let bytes = count.checked_mul(size);
         let end = bytes.and_then(|bytes| bytes.checked_add(entry.offset)).filter(|&end| end <= self.file.len());
         let (Some(bytes), Some(_)) = (bytes, end) else {
-            let message = format!("tag {tag:?} has {count} values at byte {}, beyond the end of the file", entry.offset);
+            let message =
+                format!("tag {tag:?} has {count} values at byte {}, beyond the end of the file", entry.offset);
             return Err(self.file.broken(message));
         };
         let mut raw = vec![0; bytes as usize];

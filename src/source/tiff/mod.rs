@@ -62,8 +62,7 @@ impl TiffSource {
             chunk.push(page.chunk_samples());
             axes.push("c".to_owned());
         }
-        let info =
-            SourceInfo { name: file.name(), shape, dtype: page.dtype, axes: Some(axes), chunk, resident: false };
+        let info = SourceInfo { name: file.name(), shape, dtype: page.dtype, axes: Some(axes), chunk, resident: false };
         Ok(Self {
             info,
             path: path.as_ref().to_owned(),
@@ -137,14 +136,7 @@ impl RegionReader for TiffReader {
 
 impl TiffReader {
     /// Fills `out` with a rectangle of one plane, from all chunks that it touches.
-    fn read_plane(
-        &mut self,
-        plane: u64,
-        ys: &Range<u64>,
-        xs: &Range<u64>,
-        pixel: usize,
-        out: &mut [u8],
-    ) -> Result<()> {
+    fn read_plane(&mut self, plane: u64, ys: &Range<u64>, xs: &Range<u64>, pixel: usize, out: &mut [u8]) -> Result<()> {
         let (height, width) = (self.page.chunk_height, self.page.chunk_width);
         let (across, down) = (self.page.chunks_across(), self.page.chunks_down());
         let out_row = (xs.end - xs.start) as usize * pixel;
