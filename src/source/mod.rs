@@ -115,7 +115,7 @@ fn open(path: &Path, page: Option<usize>) -> Result<AnySource> {
             Err(file.unsupported(format!("{} is not in this build: it needs the feature {feature:?}", format.name())))
         }
         (_, Some(page)) => {
-            Err(file.unsupported(format!("page {page} of a {} file: only TIFF files have pages", format.name())))
+            Err(file.unsupported(format!("no page {page}: {} files have no pages, only TIFF files do", format.name())))
         }
         #[cfg(feature = "image")]
         (_, None) if format != Format::Npy => Ok(AnySource::new(ImageSource::open(path)?)),

@@ -24,7 +24,7 @@ fn the_first_bytes_say_the_format() {
     fs::write(&path, Npy::PLAIN.bytes(&view)).unwrap();
     check(&AnySource::open(&path, None).unwrap(), &view, None);
     let message = message(&path, Some(0));
-    assert!(message.contains("page 0 of a npy file: only TIFF files have pages"), "{message}");
+    assert!(message.contains("no page 0: npy files have no pages, only TIFF files do"), "{message}");
 }
 
 #[test]

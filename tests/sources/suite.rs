@@ -108,8 +108,8 @@ fn regions(shape: &[u64], random: &mut Random) -> Vec<Region> {
     let whole = Region::whole(shape);
     let pixel = |at: &dyn Fn(u64) -> u64| Region(shape.iter().map(|&n| at(n)..at(n) + 1).collect());
     let mut regions = vec![whole.clone(), pixel(&|_| 0), pixel(&|n| n - 1), pixel(&|n| n / 2)];
-    for axis in 0..shape.len() {
-        let middle = shape[axis] / 3..shape[axis].div_ceil(2);
+    for (axis, n) in shape.iter().enumerate() {
+        let middle = n / 3..n.div_ceil(2);
         if !middle.is_empty() {
             regions.push(whole.with(axis, middle));
         }

@@ -415,6 +415,7 @@ fn what_can_not_be_read_says_why() {
         (deflate, vec![(256, vec![1 << 20]), (257, vec![8])], "hold fewer"),
         (plain, vec![(256, vec![1 << 31])], "pixels: expected 1 to"),
         (tiled, vec![(322, vec![1 << 30]), (323, vec![1 << 30])], "a strip or tile of"),
+        (tiled, vec![(256, vec![(1 << 31) - 1]), (257, vec![(1 << 31) - 1]), (277, vec![8])], "are more than"),
         (tiled, vec![(322, vec![0])], "0 by 16"),
         (tiled, vec![(322, vec![1 << 20])], "hold fewer"),
         (tiled, vec![(257, vec![1 << 30])], "has 1 values: expected"),

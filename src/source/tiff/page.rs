@@ -68,6 +68,11 @@ impl Page {
             let kind = kind.get((sample_format as usize).wrapping_sub(1)).unwrap_or(&"unknown");
             file.unsupported(format!("{kind} samples of {bits} bits (SampleFormat {sample_format})"))
         })?;
+        let total = [height, width, samples].iter().try_fold(dtype.size() as u64, |bytes, &n| bytes.checked_mul(n));
+        if total.is_none_or(|bytes| isize::try_from(bytes).is_err()) {
+            let message = format!("{height} by {width} pixels of {samples} {dtype} are more than {} bytes", isize::MAX);
+            return Err(file.broken(message));
+        }
         let planar = match tag(Tag::PlanarConfiguration, 1)? {
             1 => false,
             2 => samples > 1,
