@@ -147,9 +147,10 @@ impl Grid {
     pub fn index(&self, window: u64) -> Vec<u64> {
         let mut rest = window;
         let mut index = vec![0; self.sliding.len()];
-        for (i, axis) in self.sliding().enumerate().collect::<Vec<_>>().into_iter().rev() {
-            index[i] = rest % axis.count;
-            rest /= axis.count;
+        for (slot, &number) in index.iter_mut().zip(&self.sliding).rev() {
+            let count = self.axes[number].count;
+            *slot = rest % count;
+            rest /= count;
         }
         index
     }
