@@ -20,11 +20,13 @@ mod dtype;
 mod encode;
 mod error;
 mod reader;
+mod rows;
 mod scan;
 mod schema;
 #[cfg(any(feature = "ipc", feature = "parquet"))]
 pub mod sink;
 pub mod source;
+mod take;
 mod view;
 mod window;
 
@@ -36,5 +38,6 @@ pub use reader::PatchReader;
 pub use scan::{Explain, PatchScan, ScanBuilder};
 pub use schema::{METADATA_KEY, TableInfo, TableSource};
 pub use source::AnySource;
+pub use take::PatchTaker;
 pub use view::StridedView;
 pub use window::{AxisRef, Edge, Grid, GridAxis, PadMode, Pads, Segment, WindowSpec};
