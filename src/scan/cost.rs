@@ -33,6 +33,7 @@ impl Cost {
             _ => (batch_bytes, dense_copies(plan)),
         };
         let flying = (plan.prefetch as u64 + 1).min(rows.div_ceil(plan.batch_rows));
+        let batch_bytes = batch_bytes.saturating_add(conversion_bytes(plan));
         let peak_bytes = pass_bytes.saturating_add(flying.saturating_mul(batch_bytes)).saturating_add(PROGRAM_BYTES);
         Self { band_bytes, peak_bytes, copies }
     }
@@ -51,15 +52,45 @@ fn bands(plan: &Plan, lines: u64) -> (u64, u64) {
     let number = grid.sliding_axes()[0];
     let axis = &grid.axes()[number];
     let full = grid.region(plan.rows.clone());
-    let reach = lines.saturating_sub(1).saturating_mul(axis.step).saturating_add(axis.extent);
-    let reach = if wraps(plan) { axis.len } else { reach };
+    let inside = lines.saturating_sub(1).saturating_mul(axis.step).saturating_add(axis.extent);
+    let reach = inside.max(border_reach(plan, number));
+    let line = grid.sliding().skip(1).map(|axis| axis.count).product::<u64>().max(1);
+    let advance = if reach > inside { reach } else { (plan.batch_rows.div_ceil(line)).saturating_mul(axis.step) };
     let info = plan.source.info();
-    (band_bytes(info, &full, number, reach), pass_bytes(info, &full, number, reach))
+    // An image file that is decoded whole is in memory whole, whatever rows are asked for.
+    let decoded = if info.resident && plan.source.view().is_none() { info.bytes() } else { 0 };
+    let pass = pass_bytes(info, &full, number, reach, advance, plan.prefetch as u64);
+    (band_bytes(info, &full, number, reach).max(decoded), pass.max(decoded))
+}
+
+/// The most pixels along the first sliding axis that a batch at either end needs: padding may mirror or wrap, and so
+/// ask for pixels far from each other. Padding is widest at the ends, so their first batches show it.
+fn border_reach(plan: &Plan, number: usize) -> u64 {
+    const LOOKED_AT: u64 = 32;
+    let (grid, rows, batch) = (&plan.encoder.grid, &plan.rows, plan.batch_rows);
+    let batches = (rows.end - rows.start).div_ceil(batch);
+    let ends = (0..batches.min(LOOKED_AT)).chain(batches.saturating_sub(LOOKED_AT)..batches);
+    let reach = |i: u64| {
+        let start = rows.start + i * batch;
+        let need = grid.region(start..(start + batch).min(rows.end)).0[number].clone();
+        need.end - need.start
+    };
+    ends.map(reach).max().unwrap_or(0)
 }
 
 /// Whether a window may want both ends of the image at once.
 fn wraps(plan: &Plan) -> bool {
     plan.spec.edge == Edge::Pad && plan.spec.pad_mode == PadMode::Wrap
+}
+
+/// What a batch takes beside itself while it is converted: the pixels of a piece of it, as they were.
+fn conversion_bytes(plan: &Plan) -> u64 {
+    let encoder = &plan.encoder;
+    if encoder.conversion.is_none() || encoder.layout == Layout::Columns || !encoder.needs_pixels() {
+        return 0;
+    }
+    let window = encoder.grid.patch_shape().iter().product::<u64>() * encoder.dtype.size() as u64;
+    window.max(32 << 10)
 }
 
 fn dense_copies(plan: &Plan) -> String {

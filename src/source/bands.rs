@@ -117,11 +117,23 @@ pub(crate) fn band_bytes(info: &SourceInfo, full: &Region, axis: usize, reach: u
     line.saturating_mul(rows)
 }
 
-/// The most bytes that a pass holds at once: a band that moves is joined from the one before it, which may still be
-/// read from, and a piece that is read anew.
-pub(crate) fn pass_bytes(info: &SourceInfo, full: &Region, axis: usize, reach: u64) -> u64 {
+/// The most bytes that a pass holds at once, if each of `prefetch` batches may still read from the band that it was
+/// given while the next band is joined from the last one and a piece that is read anew. A batch needs `reach` steps
+/// along the axis, and the next batch starts `advance` steps further.
+pub(crate) fn pass_bytes(
+    info: &SourceInfo,
+    full: &Region,
+    axis: usize,
+    reach: u64,
+    advance: u64,
+    prefetch: u64,
+) -> u64 {
     let band = band_bytes(info, full, axis, reach);
-    if info.resident { band } else { band.saturating_mul(2).saturating_add(band_bytes(info, full, axis, 0)) }
+    if info.resident {
+        return band;
+    }
+    let bands = advance.saturating_mul(prefetch).div_ceil(growth(info, full, axis)).min(prefetch).max(1);
+    band.saturating_mul(bands.saturating_add(1)).saturating_add(band_bytes(info, full, axis, 0))
 }
 
 /// The rows of a band that `need` wants too, if the rest of `need` follows on them.
