@@ -36,6 +36,7 @@ def make_bad(corpus: Corpus) -> None:
     lie_in_npy(corpus)
     lie_in_tiff(corpus)
     lie_in_png(corpus)
+    lie_in_gif(corpus)
     pretend(corpus)
 
 
@@ -43,10 +44,8 @@ def cut_short(corpus: Corpus, base: str, data: bytes) -> None:
     """Truncations: nothing, part of the magic, part of the header, part of the pixels."""
     stem, dot, ending = base.rpartition(".")
     for size in [0, 1, 4, 7, 9, 24, len(data) // 2, len(data) - len(data) // 8]:
-        # A JPEG cut within its pixels is shown by most decoders, the rest of it gray.
-        lenient = ending == "jpg" and size >= len(data) // 2
         why = f"{base}, its first {size} of {len(data)} bytes"
-        corpus.break_(f"cut_{stem}_{size}{dot}{ending}", data[:size], why, may_pass=lenient)
+        corpus.break_(f"cut_{stem}_{size}{dot}{ending}", data[:size], why)
 
 
 def flip_bits(corpus: Corpus, base: str, data: bytes) -> None:
@@ -244,6 +243,24 @@ def lie_in_png(corpus: Corpus) -> None:
     }
     for name, (data, why) in lies.items():
         corpus.break_(f"png_{name}.png", data, why)
+
+    # Sound as images, but not to be unpacked as a whole.
+    packer = zlib.compressobj()
+    bomb = b"".join(packer.compress(bytes(1 << 20)) for _ in range(512)) + packer.flush()
+    good = png(8, 8, body=zlib.compress(bytes(9 * 8)))
+    for kind, head in {b"iCCP": b"icc\0\0", b"zTXt": b"Comment\0\0", b"iTXt": b"Comment\0\1\0\0\0"}.items():
+        data = good[:33] + chunk(kind, head + bomb) + good[33:]
+        why = f"has 512 MiB in {kind.decode()}"
+        corpus.break_(f"png_bomb_{kind.decode()}.png", data, why, may_pass=True)
+
+
+def lie_in_gif(corpus: Corpus) -> None:
+    def gif(screen: int, frame: int) -> bytes:
+        header = b"GIF89a" + struct.pack("<HHBBB", screen, screen, 0, 0, 0)
+        return header + struct.pack("<BHHHHB", 0x2C, 0, 0, frame, frame, 0) + b"\2\1\0\0\x3b"
+
+    corpus.break_("gif_screen.gif", gif(32000, 1), "claims 4 GB of pixels")
+    corpus.break_("gif_frame.gif", gif(8, 32000), "has a frame of 4 GB on a small screen")
 
 
 def pretend(corpus: Corpus) -> None:

@@ -18,7 +18,7 @@ pub struct Error(Box<ErrorKind>);
 #[non_exhaustive]
 pub enum ErrorKind {
     /// The operating system refused a read or a write.
-    #[error("{name}: cannot {action}: {error}")]
+    #[error("{}: cannot {action}: {error}", printable(.name))]
     Io {
         /// The file or stream.
         name: String,
@@ -29,7 +29,7 @@ pub enum ErrorKind {
         error: io::Error,
     },
     /// A file is broken: its bytes are not what its format promises.
-    #[error("{name}: {message}")]
+    #[error("{}: {message}", printable(.name))]
     Format {
         /// The file.
         name: String,
@@ -37,7 +37,7 @@ pub enum ErrorKind {
         message: String,
     },
     /// A file is sound, but this build has no way to read it.
-    #[error("{name}: {message}")]
+    #[error("{}: {message}", printable(.name))]
     Unsupported {
         /// The file.
         name: String,
@@ -102,7 +102,7 @@ pub enum ErrorKind {
     Arrow(ArrowError),
     /// The Parquet writer refused something.
     #[cfg(feature = "parquet")]
-    #[error("{name}: {error}")]
+    #[error("{}: {error}", printable(.name))]
     Parquet {
         /// The file.
         name: String,
@@ -110,6 +110,12 @@ pub enum ErrorKind {
         #[source]
         error: parquet::errors::ParquetError,
     },
+}
+
+/// The name of a file as text of one line: it may hold any character, one that moves the cursor too.
+fn printable(name: &str) -> String {
+    let escape = |c: char| if c.is_control() { c.escape_debug().to_string() } else { c.to_string() };
+    name.chars().map(escape).collect()
 }
 
 impl Error {
@@ -195,6 +201,14 @@ mod tests {
         let arrow = ArrowError::from(Error::window("y", "window 9 is larger than the array: 8"));
         let back = Error::from(arrow);
         assert!(matches!(back.kind(), ErrorKind::Window { axis, .. } if axis == "y"));
+    }
+
+    #[test]
+    fn a_name_stays_on_its_line() {
+        let error = Error::format("a\nb\u{1b}[2J\u{e9} .npy", "empty");
+        assert_eq!(error.to_string(), "a\\nb\\u{1b}[2J\u{e9} .npy: empty");
+        let error = Error::io(Path::new("a\rb"), "open", io::ErrorKind::NotFound.into());
+        assert!(error.to_string().starts_with("a\\rb: cannot open"));
     }
 
     #[test]

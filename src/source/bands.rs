@@ -204,6 +204,7 @@ mod tests {
             axes: None,
             chunk,
             resident: false,
+            working_bytes: 0,
         };
         let decoded = Arc::new(Mutex::new(vec![0; 10]));
         let source = Chunky { info, view: view.clone(), decoded: decoded.clone() };

@@ -3,20 +3,39 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use crate::{Error, Result};
 
-/// An open regular file and the length that it had when it was opened.
+/// An open regular file, as it was when it was opened.
 #[derive(Debug)]
 pub(crate) struct DataFile {
     path: PathBuf,
     file: File,
+    stamp: Stamp,
+}
+
+/// What tells that somebody wrote to a file: its length, and when it was last written to, where the system says so. A
+/// write of the same length within a tick of the file system's clock goes unseen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Stamp {
     len: u64,
+    modified: Option<SystemTime>,
+}
+
+impl Stamp {
+    fn of(file: &File) -> io::Result<Self> {
+        let metadata = file.metadata()?;
+        Ok(Self { len: metadata.len(), modified: metadata.modified().ok() })
+    }
 }
 
 impl DataFile {
     /// Opens a file that is neither a folder nor a pipe nor empty.
     pub(crate) fn open(path: &Path) -> Result<Self> {
+        if path.as_os_str() == "-" {
+            return Err(Error::unsupported("-", "standard input is not supported: give a file"));
+        }
         // Asked before opening, since opening a pipe waits for its writer.
         let kind = fs::metadata(path).map_err(|e| Error::io(path, "open", e))?;
         if kind.is_dir() {
@@ -29,12 +48,34 @@ impl DataFile {
             ));
         }
         let file = File::open(path).map_err(|e| Error::io(path, "open", e))?;
-        let len = file.metadata().map_err(|e| Error::io(path, "open", e))?.len();
-        let file = Self { path: path.to_owned(), file, len };
-        if len == 0 {
+        let stamp = Stamp::of(&file).map_err(|e| Error::io(path, "open", e))?;
+        let file = Self { path: path.to_owned(), file, stamp };
+        if file.len() == 0 {
             return Err(file.broken("the file is empty"));
         }
         Ok(file)
+    }
+
+    /// Opens a file again, which must be as it was when it had this stamp.
+    pub(crate) fn reopen(path: &Path, stamp: &Stamp) -> Result<Self> {
+        let file = Self::open(path)?;
+        if file.stamp != *stamp {
+            return Err(file.broken("the file changed after its header was read"));
+        }
+        Ok(file)
+    }
+
+    /// Asks the system whether somebody wrote to the file since it was opened: what was read is then from two files.
+    pub(crate) fn check_unchanged(&self) -> Result<()> {
+        let now = Stamp::of(&self.file).map_err(|e| Error::io(&self.path, "read", e))?;
+        if now != self.stamp {
+            return Err(self.broken("the file changed while it was read"));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn stamp(&self) -> Stamp {
+        self.stamp.clone()
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -46,7 +87,7 @@ impl DataFile {
     }
 
     pub(crate) fn len(&self) -> u64 {
-        self.len
+        self.stamp.len
     }
 
     /// An error that says what is wrong with the bytes of this file.
@@ -73,20 +114,20 @@ impl DataFile {
 
     /// The first bytes of the file: `most` of them, or as many as there are.
     pub(crate) fn head(&self, most: usize) -> Result<Vec<u8>> {
-        let mut head = vec![0; most.min(usize::try_from(self.len).unwrap_or(usize::MAX))];
+        let mut head = vec![0; most.min(usize::try_from(self.len()).unwrap_or(usize::MAX))];
         self.read_at(&mut head, 0)?;
         Ok(head)
     }
 
-    /// The file itself, to be mapped.
+    /// The file itself, to be mapped or read from its start.
     pub(crate) fn file(&self) -> &File {
         &self.file
     }
 
-    /// The file itself, for a decoder that reads it from the start.
+    /// The file for a decoder that wants one of its own. Its cursor is shared.
     #[cfg(feature = "image")]
-    pub(crate) fn into_inner(self) -> File {
-        self.file
+    pub(crate) fn try_clone(&self) -> Result<File> {
+        self.file.try_clone().map_err(|e| Error::io(&self.path, "open", e))
     }
 }
 
@@ -119,6 +160,22 @@ mod tests {
         let empty = folder.path().join("empty.npy");
         fs::write(&empty, "").unwrap();
         assert!(message(&empty).ends_with("empty.npy: the file is empty"));
+        assert!(message(Path::new("-")).contains("standard input is not supported"));
+    }
+
+    #[test]
+    fn a_write_is_seen() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        fs::write(&path, "0123456789").unwrap();
+        let file = DataFile::open(&path).unwrap();
+        assert!(file.check_unchanged().is_ok());
+        assert!(DataFile::reopen(&path, &file.stamp()).is_ok());
+        // The same length, another time.
+        let touched = File::options().write(true).open(&path).unwrap();
+        touched.set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        assert!(file.check_unchanged().unwrap_err().to_string().contains("changed while it was read"));
+        assert!(DataFile::reopen(&path, &file.stamp()).unwrap_err().to_string().contains("changed after"));
     }
 
     #[test]

@@ -45,6 +45,10 @@ impl Format {
         if let Some(format) = Self::ALL.into_iter().find(|format| format.extensions().contains(&extension.as_str())) {
             return Ok(format);
         }
+        if head.starts_with(b"PK\x03\x04") {
+            let what = if extension == "npz" { "a .npz archive" } else { "a zip archive, as .npz files are" };
+            return Err(file.unsupported(format!("{what}: unpack it, or save the array with np.save")));
+        }
         let names: Vec<_> = Self::ALL.into_iter().filter(|f| f.is_built()).map(Format::name).collect();
         let start = head.escape_ascii();
         Err(file.unsupported(format!("unknown format (it starts with \"{start}\"): expected {}", names.join(", "))))
@@ -141,6 +145,12 @@ mod tests {
     fn the_extension_helps_where_the_first_bytes_say_nothing() {
         assert_eq!(format("A.TGA", b"\0\0\x02").unwrap(), Format::Tga);
         assert_eq!(format("a.tif", b"nonsense").unwrap(), Format::Tiff);
+    }
+
+    #[test]
+    fn an_archive_is_told_how_to_become_an_array() {
+        let message = format("a.npz", b"PK\x03\x04\x14\0\0\0").unwrap_err().to_string();
+        assert!(message.ends_with("a.npz: a .npz archive: unpack it, or save the array with np.save"), "{message}");
     }
 
     #[test]

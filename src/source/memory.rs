@@ -19,6 +19,7 @@ impl MemorySource {
             axes: None,
             chunk: vec![1; view.ndim()],
             resident: true,
+            working_bytes: 0,
         };
         Self { view, info }
     }

@@ -51,7 +51,13 @@ pub struct SourceInfo {
     pub chunk: Vec<u64>,
     /// Whether the whole array is in memory once the source is open: a region is then a slice, and the bytes of the
     /// array are part of the peak memory of a scan.
+    ///
+    /// A resident source without a [`view`](Source::view) takes [`bytes`](Self::bytes) when it is opened, whatever region
+    /// is asked for.
     pub resident: bool,
+    /// The most bytes that a reader needs for itself, besides the regions that it returns: a compressed strip or tile and
+    /// what it is decoded into, or what a decoder keeps while an image is decoded as a whole. An upper estimate.
+    pub working_bytes: u64,
 }
 
 impl SourceInfo {

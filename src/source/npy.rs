@@ -6,22 +6,24 @@ use arrow_buffer::Buffer;
 use bytes::Bytes;
 use memmap2::Mmap;
 
-use super::file::DataFile;
+use super::file::{DataFile, Stamp};
 use super::memory::ViewReader;
 use super::npy_header::NpyHeader;
 use super::swap::swap_bytes;
 use super::{Region, RegionReader, Source, SourceInfo};
-use crate::{BufferPool, Error, Result, StridedView};
+use crate::{BufferPool, DType, Error, Result, StridedView};
 
 /// An array in a `.npy` file (format versions 1.0 to 3.0, either byte order, C or Fortran order).
 ///
 /// A region is read with as few system calls as its shape allows, and nothing besides it: a range of full rows is one
-/// read. An array in Fortran order is read as it lies and comes as a transposed view.
+/// read. An array in Fortran order is read as it lies and comes as a transposed view. A bool is any byte: other bytes
+/// than 0 are read as 1.
 #[derive(Debug)]
 pub struct NpySource {
     info: SourceInfo,
     header: NpyHeader,
     file: PathBuf,
+    stamp: Stamp,
     /// The whole array, if it is mapped.
     mapped: Option<StridedView>,
 }
@@ -38,7 +40,7 @@ impl NpySource {
     }
 
     /// The array in the file at `path`, mapped into memory: a region is then a slice that the system loads when it is
-    /// touched.
+    /// touched. Bools are used as they lie, so that their bytes should be 0 and 1, as numpy writes them.
     ///
     /// # Safety
     /// Nobody may change the file as long as the source, a reader, or any view or Arrow buffer made from it lives.
@@ -82,8 +84,9 @@ impl NpySource {
             axes: None,
             chunk: vec![1; header.shape.len()],
             resident: false,
+            working_bytes: 0,
         };
-        Ok(Self { info, header, file: file.path().to_owned(), mapped: None })
+        Ok(Self { info, header, file: file.path().to_owned(), stamp: file.stamp(), mapped: None })
     }
 }
 
@@ -96,7 +99,7 @@ impl Source for NpySource {
         if let Some(view) = &self.mapped {
             return Ok(Box::new(ViewReader(view.clone())));
         }
-        let file = DataFile::open(&self.file)?;
+        let file = DataFile::reopen(&self.file, &self.stamp)?;
         if NpyHeader::read(&file)? != self.header {
             return Err(file.broken("the file changed: its header is no longer the one that it had"));
         }
@@ -113,11 +116,19 @@ struct NpyReader {
 
 impl RegionReader for NpyReader {
     fn read(&mut self, region: &Region) -> Result<StridedView> {
-        let stored = self.header.stored(region);
+        let view = self.read_stored(&self.header.stored(region));
+        // That the file changed says more than what was found in it.
+        self.file.check_unchanged()?;
+        view
+    }
+}
+
+impl NpyReader {
+    fn read_stored(&mut self, stored: &Region) -> Result<StridedView> {
         let shape = self.header.stored(&Region::whole(&self.header.shape));
         let size = self.header.dtype.size();
         let mut memory = self.pool.take(stored.shape().iter().product::<usize>() * size)?;
-        let (run, starts) = runs(&shape, &stored);
+        let (run, starts) = runs(&shape, stored);
         if run > 0 {
             for (out, start) in memory.chunks_exact_mut(run * size).zip(starts) {
                 self.file.read_at(out, self.header.data + start * size as u64)?;
@@ -126,7 +137,10 @@ impl RegionReader for NpyReader {
         if self.header.swapped {
             swap_bytes(&mut memory, size);
         }
-        self.header.view(memory.freeze(), &stored)
+        if self.header.dtype == DType::Bool && memory.iter().any(|&byte| byte > 1) {
+            memory.iter_mut().for_each(|byte| *byte = u8::from(*byte != 0));
+        }
+        self.header.view(memory.freeze(), stored)
     }
 }
 
@@ -215,13 +229,26 @@ mod tests {
         let source = NpySource::open(&path).unwrap();
         let pool = BufferPool::new(1);
         let mut reader = Source::open(&source, &pool).unwrap();
-        fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(140).unwrap();
         assert!(reader.read(&Region(vec![0..1, 0..5])).is_ok());
-        let message = reader.read(&Region(vec![3..4, 0..5])).unwrap_err().to_string();
-        assert!(message.contains("cut short"), "{message}");
-        assert!(Source::open(&source, &pool).err().unwrap().to_string().contains("needs 40 bytes"));
+        fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(140).unwrap();
+        for row in [0, 3] {
+            let message = reader.read(&Region(vec![row..row + 1, 0..5])).unwrap_err().to_string();
+            assert!(message.contains("changed while it was read"), "{message}");
+        }
+        assert!(Source::open(&source, &pool).err().unwrap().to_string().contains("changed"));
         write(&path, "<i2", "(4, 5)", &[1; 40]);
         assert!(Source::open(&source, &pool).err().unwrap().to_string().contains("changed"));
+    }
+
+    #[test]
+    fn a_bool_is_any_byte() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.npy");
+        write(&path, "|b1", "(2, 3)", &[0, 1, 2, 128, 255, 0]);
+        let mut reader = Source::open(&NpySource::open(&path).unwrap(), &BufferPool::new(1)).unwrap();
+        let view = reader.read(&Region::whole(&[2, 3])).unwrap();
+        assert_eq!(view.to_vec::<bool>().unwrap(), [false, true, true, true, true, false]);
+        assert_eq!(view.buffer()[view.offset()..][..6], [0, 1, 1, 1, 1, 0]);
     }
 
     #[test]

@@ -298,6 +298,7 @@ pub fn file_like(view: StridedView) -> AnySource {
     let shape: Vec<_> = view.shape().iter().map(|&n| n as u64).collect();
     let chunk = shape.iter().map(|&n| n.min(2)).collect();
     let name = "file".to_owned();
-    let info = SourceInfo { name, shape, dtype: view.dtype(), axes: None, chunk, resident: false };
+    let dtype = view.dtype();
+    let info = SourceInfo { name, shape, dtype, axes: None, chunk, resident: false, working_bytes: 0 };
     AnySource::new(FileLike(view, info))
 }

@@ -108,6 +108,95 @@ fn a_file_that_changed_is_not_read() {
     assert!(message.contains("changed"), "{message}");
 }
 
+/// A PNG chunk, with a sound checksum.
+fn png_chunk(kind: &[u8; 4], data: &[u8]) -> Vec<u8> {
+    let body = [kind, data].concat();
+    [&(data.len() as u32).to_be_bytes()[..], &body, &crc32(&body).to_be_bytes()].concat()
+}
+
+#[test]
+fn metadata_are_no_way_into_memory() {
+    let view = array(DType::U8, &[13, 21]);
+    let png = encode(&view, ImageFormat::Png);
+    let folder = TempDir::new().unwrap();
+    // 30 MB of zeros, deflated: the stream is cut out of an image of them.
+    let zeros = StridedView::from_vec(vec![0u8; 30_000_000], &[6_000, 5_000]).unwrap();
+    let large = encode(&zeros, ImageFormat::Png);
+    drop(zeros);
+    let mut at = 8;
+    let mut deflated = Vec::new();
+    while let Some(head) = large.get(at..at + 8) {
+        let length = u32::from_be_bytes(head[..4].try_into().unwrap()) as usize;
+        if &head[4..] == b"IDAT" {
+            deflated.extend(&large[at + 8..at + 8 + length]);
+        }
+        at += 12 + length;
+    }
+    let profile = [b"icc\0\0", deflated.as_slice()].concat();
+    let text = [b"Comment\0\0", deflated.as_slice()].concat();
+    let international = [b"Comment\0\x01\0\0\0", deflated.as_slice()].concat();
+    for (kind, data) in [(b"iCCP", profile), (b"zTXt", text), (b"iTXt", international)] {
+        let bytes = [&png[..33], &png_chunk(kind, &data), &png[33..]].concat();
+        let source = source(&folder, "a.png", &bytes);
+        assert!(source.info().working_bytes < 16 << 20);
+        check(&source, &view, Some(&["y", "x"]));
+    }
+}
+
+#[test]
+fn a_tiny_file_is_no_large_image() {
+    let folder = TempDir::new().unwrap();
+    let refused = |name: &str, bytes: &[u8]| {
+        let path = folder.path().join(name);
+        fs::write(&path, bytes).unwrap();
+        let message = ImageSource::open(&path).unwrap_err().to_string();
+        assert!(message.contains("the header claims") && message.contains("bytes of data"), "{message}");
+    };
+    let side = 32_000u16.to_le_bytes();
+    // A GIF file of one frame.
+    let gif = |screen: [u8; 2], frame: [u8; 2]| {
+        let start = [b"GIF89a".as_slice(), &screen, &screen, &[0, 0, 0, 0x2c, 0, 0, 0, 0]].concat();
+        [&start[..], &frame, &frame, &[0, 2, 1, 0, 0, 0x3b]].concat()
+    };
+    refused("a.gif", &gif(side, [1, 0]));
+    // A still image of 16383 by 16383, without loss: 14 bits each way.
+    let lossless = [b"RIFF\x20\0\0\0WEBPVP8L\x13\0\0\0\x2f".as_slice(), &[0xfe, 0xbf, 0xff, 0x0f], &[0; 15]].concat();
+    refused("a.webp", &lossless);
+    // A small canvas is fine, and a frame that is larger than it takes no more.
+    let path = folder.path().join("frame.gif");
+    fs::write(&path, gif([1, 0], side)).unwrap();
+    let source = ImageSource::open(&path).unwrap();
+    assert!(Source::open(&source, &BufferPool::new(0)).is_err());
+}
+
+#[test]
+fn a_large_image_of_one_colour_is_fine() {
+    let folder = TempDir::new().unwrap();
+    let view = StridedView::from_vec(vec![7u8; 3000 * 2000 * 3], &[3000, 2000, 3]).unwrap();
+    let bytes = encode(&view, ImageFormat::WebP);
+    assert!(bytes.len() < 20_000, "{}", bytes.len());
+    let source = source(&folder, "a.webp", &bytes);
+    let mut reader = source.open(&BufferPool::new(0)).unwrap();
+    let last = reader.read(&windrow::source::Region(vec![2999..3000, 1999..2000, 0..3])).unwrap();
+    assert_eq!(last.to_vec::<u8>().unwrap(), [7, 7, 7]);
+}
+
+#[test]
+fn a_jpeg_that_is_cut_short_is_an_error() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("a.jpg");
+    let mut bytes = encode(&array(DType::U8, &[40, 50, 3]), ImageFormat::Jpeg);
+    for length in bytes.len() * 4 / 5..bytes.len() {
+        fs::write(&path, &bytes[..length]).unwrap();
+        let message = ImageSource::open(&path).unwrap_err().to_string();
+        assert!(message.contains("cut short"), "{length}: {message}");
+    }
+    bytes.extend(b"what a camera leaves behind");
+    fs::write(&path, bytes).unwrap();
+    let source = ImageSource::open(&path).unwrap();
+    assert!(Source::open(&source, &BufferPool::new(0)).is_ok());
+}
+
 fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0u32, |crc, &byte| {
         (0..8).fold(crc ^ u32::from(byte), |crc, _| if crc & 1 == 1 { crc >> 1 ^ 0xedb8_8320 } else { crc >> 1 })

@@ -39,11 +39,6 @@ impl ChunkDecoder {
         rows: Range<u64>,
         out: &mut [u8],
     ) -> Result<()> {
-        // Without a place and without bytes: never written, so never anything but zero (GDAL's convention).
-        if page.chunks[chunk].1 == 0 {
-            out.fill(0);
-            return Ok(());
-        }
         if page.bits >= 8 {
             return self.decode_stored(file, page, chunk, rows, out);
         }

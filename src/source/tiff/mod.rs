@@ -14,8 +14,8 @@ use std::sync::Arc;
 use std::sync::Mutex;
 
 use self::chunk::{ChunkDecoder, resize};
-use self::page::Page;
-use super::file::DataFile;
+use self::page::{Compression, Page};
+use super::file::{DataFile, Stamp};
 use super::{Region, RegionReader, Source, SourceInfo};
 use crate::{BufferPool, Result, StridedView};
 
@@ -36,6 +36,7 @@ use crate::{BufferPool, Result, StridedView};
 pub struct TiffSource {
     info: SourceInfo,
     path: PathBuf,
+    stamp: Stamp,
     number: usize,
     page: Arc<Page>,
     /// How often each chunk was decoded, over all passes.
@@ -62,10 +63,19 @@ impl TiffSource {
             chunk.push(page.chunk_samples());
             axes.push("c".to_owned());
         }
-        let info = SourceInfo { name: file.name(), shape, dtype: page.dtype, axes: Some(axes), chunk, resident: false };
+        let info = SourceInfo {
+            name: file.name(),
+            shape,
+            dtype: page.dtype,
+            axes: Some(axes),
+            chunk,
+            resident: false,
+            working_bytes: working_bytes(&page),
+        };
         Ok(Self {
             info,
             path: path.as_ref().to_owned(),
+            stamp: file.stamp(),
             number,
             #[cfg(test)]
             decoded: Arc::new(Mutex::new(vec![0; page.chunks.len()])),
@@ -80,7 +90,7 @@ impl Source for TiffSource {
     }
 
     fn open(&self, pool: &BufferPool) -> Result<Box<dyn RegionReader>> {
-        let file = DataFile::open(&self.path)?;
+        let file = DataFile::reopen(&self.path, &self.stamp)?;
         if Page::read(&file, self.number)? != *self.page {
             return Err(file.broken("the file changed: its tags are no longer the ones that it had"));
         }
@@ -110,6 +120,15 @@ struct TiffReader {
 
 impl RegionReader for TiffReader {
     fn read(&mut self, region: &Region) -> Result<StridedView> {
+        let view = self.read_region(region);
+        // That the file changed says more than what was found in it.
+        self.file.check_unchanged()?;
+        view
+    }
+}
+
+impl TiffReader {
+    fn read_region(&mut self, region: &Region) -> Result<StridedView> {
         let (ys, xs) = (region.0[0].clone(), region.0[1].clone());
         let samples = region.0.get(2).cloned().unwrap_or(0..1);
         // In memory as in the file: plane by plane, or all samples of a pixel side by side.
@@ -132,9 +151,7 @@ impl RegionReader for TiffReader {
         let axes = 1..1 + region.0.len();
         view.restride(view.shape()[axes.clone()].to_vec(), view.strides()[axes].to_vec())
     }
-}
 
-impl TiffReader {
     /// Fills `out` with a rectangle of one plane, from all chunks that it touches.
     fn read_plane(&mut self, plane: u64, ys: &Range<u64>, xs: &Range<u64>, pixel: usize, out: &mut [u8]) -> Result<()> {
         let (height, width) = (self.page.chunk_height, self.page.chunk_width);
@@ -142,38 +159,98 @@ impl TiffReader {
         let out_row = (xs.end - xs.start) as usize * pixel;
         for cy in ys.start / height..ys.end.div_ceil(height) {
             let top = cy * height;
-            // The rows that are wanted, and the rows that have to be decoded for them.
-            let wanted = ys.start.max(top) - top..ys.end.min(top + height) - top;
-            let free = self.page.rows_are_free();
-            let decoded = if free { wanted.clone() } else { 0..self.page.stored_rows(cy) };
-            let first = (top + wanted.start - ys.start) as usize;
-            let rows = (wanted.end - wanted.start) as usize;
+            let rows = ys.start.max(top) - top..ys.end.min(top + height) - top;
+            let first = (top + rows.start - ys.start) as usize * out_row;
+            let out = &mut out[first..first + (rows.end - rows.start) as usize * out_row];
             for cx in xs.start / width..xs.end.div_ceil(width) {
                 let left = cx * width;
-                let chunk = ((plane * down + cy) * across + cx) as usize;
-                #[cfg(test)]
-                {
-                    self.decoded.lock().unwrap()[chunk] += 1;
-                }
-                let out = &mut out[first * out_row..(first + rows) * out_row];
-                if decoded == wanted && left == xs.start && left + width == xs.end {
-                    // The chunk is as wide as the region: it is decoded into place.
-                    self.decoder.decode(&self.file, &self.page, chunk, decoded.clone(), out)?;
-                    continue;
-                }
-                let chunk_row = width as usize * pixel;
-                resize(&mut self.scratch, (decoded.end - decoded.start) as usize * chunk_row)?;
-                self.decoder.decode(&self.file, &self.page, chunk, decoded.clone(), &mut self.scratch)?;
                 let columns = xs.start.max(left)..xs.end.min(left + width);
-                let from = (columns.start - left) as usize * pixel..(columns.end - left) as usize * pixel;
                 let to = (columns.start - xs.start) as usize * pixel..(columns.end - xs.start) as usize * pixel;
-                let skip = (wanted.start - decoded.start) as usize;
-                let source = self.scratch.chunks_exact(chunk_row).skip(skip);
-                for (out, row) in out.chunks_exact_mut(out_row).zip(source) {
-                    out[to.clone()].copy_from_slice(&row[from.clone()]);
-                }
+                let chunk = Chunk {
+                    index: ((plane * down + cy) * across + cx) as usize,
+                    rows: rows.clone(),
+                    columns: columns.start - left..columns.end - left,
+                    stored_rows: self.page.stored_rows(cy),
+                };
+                self.read_chunk(&chunk, pixel, out, to)?;
             }
         }
         Ok(())
     }
+
+    /// Fills the columns `to` (in bytes) of the rows of `out` with a part of one chunk.
+    fn read_chunk(&mut self, chunk: &Chunk, pixel: usize, out: &mut [u8], to: Range<usize>) -> Result<()> {
+        let Chunk { index, rows, columns, stored_rows } = chunk;
+        let count = (rows.end - rows.start) as usize;
+        let out_row = out.len() / count;
+        if self.page.is_sparse(*index) {
+            // However large it claims to be: there is nothing to decode.
+            out.chunks_exact_mut(out_row).for_each(|row| row[to.clone()].fill(0));
+            return Ok(());
+        }
+        #[cfg(test)]
+        {
+            self.decoded.lock().unwrap()[*index] += 1;
+        }
+        let chunk_row = self.page.chunk_width as usize * pixel;
+        let free = self.page.rows_are_free();
+        let whole_rows = to.len() == chunk_row && out_row == chunk_row;
+        if whole_rows && if free { self.page.bits >= 8 } else { *rows == (0..*stored_rows) } {
+            // The chunk is as wide as the region: it is decoded into place.
+            return self.decoder.decode(&self.file, &self.page, *index, rows.clone(), out);
+        }
+        // Of rows that can be read alone, a few at a time.
+        let step = if free { (SCRATCH / chunk_row as u64).max(1) as usize } else { count };
+        let from = columns.start as usize * pixel..columns.end as usize * pixel;
+        for (i, out) in out.chunks_mut(step * out_row).enumerate() {
+            let start = rows.start + (i * step) as u64;
+            let wanted = start..start + (out.len() / out_row) as u64;
+            let decoded = if free { wanted.clone() } else { 0..*stored_rows };
+            resize(&mut self.scratch, (decoded.end - decoded.start) as usize * chunk_row)?;
+            self.decoder.decode(&self.file, &self.page, *index, decoded.clone(), &mut self.scratch)?;
+            let source = self.scratch.chunks_exact(chunk_row).skip((wanted.start - decoded.start) as usize);
+            for (out, row) in out.chunks_exact_mut(out_row).zip(source) {
+                out[to.clone()].copy_from_slice(&row[from.clone()]);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A part of a chunk.
+struct Chunk {
+    index: usize,
+    rows: Range<u64>,
+    columns: Range<u64>,
+    /// The rows that the chunk has in all.
+    stored_rows: u64,
+}
+
+/// Bytes of rows that are read at once, where they can't be read into place.
+const SCRATCH: u64 = 1 << 20;
+
+/// The most bytes that a reader of this page keeps: a chunk as it is in the file, and what it is decoded into.
+fn working_bytes(page: &Page) -> u64 {
+    /// Tables of a decoder.
+    const STATE: u64 = 256 << 10;
+    let chunk_row = page.chunk_width * page.chunk_samples() * page.dtype.size() as u64;
+    // Samples of fewer than 8 bits are unpacked from a buffer of their own.
+    let bits = |rows: u64| if page.bits < 8 { page.row_bytes() * rows } else { 0 };
+    if page.rows_are_free() {
+        let rows = (SCRATCH / chunk_row).clamp(1, page.chunk_height);
+        return chunk_row * rows + bits(rows);
+    }
+    let per_plane = (page.chunks_across() * page.chunks_down()) as usize;
+    let written = page.chunks.iter().enumerate().filter(|(chunk, _)| !page.is_sparse(*chunk));
+    let largest = written.map(|(i, &(_, packed))| {
+        let rows = page.stored_rows((i % per_plane) as u64 / page.chunks_across());
+        let unpacked = chunk_row * rows;
+        packed
+            + match page.compression {
+                // Its decoder has a copy of both, and perhaps coefficients of two bytes.
+                Compression::Jpeg => packed + 4 * unpacked,
+                _ => unpacked + bits(rows),
+            }
+    });
+    largest.max().map_or(0, |bytes| bytes + STATE)
 }

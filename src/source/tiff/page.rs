@@ -134,6 +134,12 @@ impl Page {
         if self.tiled { self.chunk_height } else { self.chunk_height.min(self.height - down * self.chunk_height) }
     }
 
+    /// Whether a chunk has no place and no bytes: it was never written, so it was never anything but zero (GDAL's
+    /// convention).
+    pub(super) fn is_sparse(&self, chunk: usize) -> bool {
+        self.chunks[chunk].1 == 0
+    }
+
     /// The bytes of a row of a chunk before compression.
     pub(super) fn row_bytes(&self) -> u64 {
         (self.chunk_width * self.chunk_samples()).saturating_mul(self.bits).div_ceil(8)

@@ -1,3 +1,4 @@
+use std::fs;
 use std::io::Cursor;
 
 use tempfile::TempDir;
@@ -15,7 +16,7 @@ fn strips(compression: Compression) -> (TempDir, TiffSource) {
     image.write_data(&(0..39 * 50).collect::<Vec<u16>>()).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("strips.tif");
-    std::fs::write(&path, bytes.into_inner()).unwrap();
+    fs::write(&path, bytes.into_inner()).unwrap();
     let source = TiffSource::open(&path, 0).unwrap();
     (folder, source)
 }
@@ -50,4 +51,121 @@ fn a_region_decodes_no_other_strip() {
 fn rows_without_compression_are_read_alone() {
     let (_folder, source) = strips(Compression::Uncompressed);
     assert_eq!(source.info.chunk, [1, 50]);
+}
+
+/// A gray image in tiles of 16 by 16, packed as PackBits; the pixel is the sum of its tile's coordinates. Those with an
+/// odd sum are left out of a sparse one.
+fn tiles(height: u32, width: u32, sparse: bool) -> (TempDir, TiffSource) {
+    let (across, down) = (width.div_ceil(16), height.div_ceil(16));
+    let count = across * down;
+    let (mut data, mut offsets, mut bytes) = (Vec::new(), Vec::new(), Vec::new());
+    for tile in 0..count {
+        let sum = tile / across + tile % across;
+        if sparse && sum % 2 == 1 {
+            offsets.extend(0u32.to_le_bytes());
+            bytes.extend(0u32.to_le_bytes());
+            continue;
+        }
+        offsets.extend((8 + data.len() as u32).to_le_bytes());
+        bytes.extend(4u32.to_le_bytes());
+        // Two runs of 128.
+        data.extend([129, sum as u8, 129, sum as u8]);
+    }
+    let tables = 8 + data.len() as u32;
+    let directory = tables + 8 * count;
+    let mut file = [b"II*\0".as_slice(), &directory.to_le_bytes(), &data, &offsets, &bytes].concat();
+    let tags = [
+        (256, 1, width),
+        (257, 1, height),
+        (258, 1, 8),
+        (259, 1, 32773),
+        (262, 1, 1),
+        (322, 1, 16),
+        (323, 1, 16),
+        (324, count, tables),
+        (325, count, tables + 4 * count),
+    ];
+    file.extend((tags.len() as u16).to_le_bytes());
+    for (tag, count, value) in tags {
+        file.extend([tag as u16, 4].iter().flat_map(|n: &u16| n.to_le_bytes()));
+        file.extend([count, value].iter().flat_map(|n| n.to_le_bytes()));
+    }
+    file.extend([0; 4]);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tiles.tif");
+    fs::write(&path, file).unwrap();
+    let source = TiffSource::open(&path, 0).unwrap();
+    (folder, source)
+}
+
+#[test]
+fn a_pass_of_windows_decodes_every_tile_once() {
+    // So long that a row or column of tiles is worth a read of its own, and bands move.
+    for (axis, shape) in [(0, [40, 8200]), (1, [8200, 40])] {
+        let (_folder, source) = tiles(shape[0], shape[1], false);
+        assert_eq!(source.info.chunk, [16, 16]);
+        let full = Region::whole(&source.info.shape);
+        let mut bands = Bands::open(&source, &BufferPool::new(4), full, axis).unwrap();
+        for start in 0..=32 {
+            let band = bands.band(start..start + 8).unwrap();
+            assert!(band.region.0[axis].start <= start && band.region.0[axis].end <= (start + 8).next_multiple_of(16));
+            let mut last = [8199; 2];
+            last[axis] = (start + 7 - band.region.0[axis].start) as usize;
+            let tile = (start + 7) / 16 + 8199 / 16;
+            assert_eq!(band.view.get::<u8>(&last).unwrap(), Some(tile as u8));
+        }
+        assert_eq!(*source.decoded.lock().unwrap(), [1; 3 * 513]);
+    }
+}
+
+#[test]
+fn a_tile_that_was_never_written_is_zeros_and_is_not_decoded() {
+    let (_folder, source) = tiles(40, 50, true);
+    let mut reader = Source::open(&source, &BufferPool::new(1)).unwrap();
+    let view = reader.read(&Region(vec![15..17, 14..36])).unwrap();
+    for (row, tiles) in [(0, [0, 0, 2]), (1, [0, 2, 0])] {
+        let expected: Vec<_> = (14..36).map(|x| Some(tiles[x / 16])).collect();
+        let got: Vec<_> = (0..22).map(|x| view.get::<u8>(&[row, x]).unwrap()).collect();
+        assert_eq!(got, expected);
+    }
+    assert_eq!(*source.decoded.lock().unwrap(), [1, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
+}
+
+#[test]
+fn a_sparse_tile_takes_no_memory_however_large() {
+    let (folder, source) = tiles(1, 1, false);
+    let path = folder.path().join("tiles.tif");
+    let mut bytes = fs::read(&path).unwrap();
+    let entry = bytes.len() - 4 - 12 * 9;
+    // Tiles of almost 4 GiB, without a place.
+    for (index, value) in [(5, 65536u32), (6, 65535), (7, 0), (8, 0)] {
+        bytes[entry + 12 * index + 8..][..4].copy_from_slice(&value.to_le_bytes());
+    }
+    fs::write(&path, bytes).unwrap();
+    drop(source);
+    let source = TiffSource::open(&path, 0).unwrap();
+    assert_eq!(source.info.working_bytes, 0);
+    let mut reader = TiffReader {
+        file: DataFile::open(&path).unwrap(),
+        page: source.page.clone(),
+        pool: BufferPool::new(1),
+        decoder: ChunkDecoder::new(),
+        scratch: Vec::new(),
+        decoded: source.decoded.clone(),
+    };
+    let view = reader.read(&Region(vec![0..1, 0..1])).unwrap();
+    assert_eq!((view.get::<u8>(&[0, 0]).unwrap(), reader.scratch.capacity()), (Some(0), 0));
+}
+
+#[test]
+fn a_file_that_changes_during_a_pass_is_an_error() {
+    let (folder, source) = strips(Compression::Lzw);
+    let path = folder.path().join("strips.tif");
+    let mut reader = Source::open(&source, &BufferPool::new(1)).unwrap();
+    let mut bytes = fs::read(&path).unwrap();
+    bytes.push(0);
+    fs::write(&path, bytes).unwrap();
+    let message = reader.read(&Region(vec![0..4, 0..50])).err().unwrap().to_string();
+    assert!(message.ends_with("strips.tif: the file changed while it was read"), "{message}");
+    assert!(Source::open(&source, &BufferPool::new(1)).err().unwrap().to_string().contains("changed"));
 }

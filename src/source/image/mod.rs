@@ -1,20 +1,20 @@
 //! Everyday images: whatever the `image` crate is built to read.
 
-use std::fs::File;
+mod jpeg;
+mod limits;
+
 use std::io::{BufReader, Seek};
 use std::path::{Path, PathBuf};
 
-use image::{ColorType, ImageDecoder, ImageFormat, ImageReader, Limits};
+use image::{ColorType, ImageDecoder, ImageFormat, ImageReader};
 
-use super::file::DataFile;
+use self::limits::Limits;
+use super::file::{DataFile, Stamp};
 use super::format::Format;
 use super::guard::guard;
 use super::memory::ViewReader;
 use super::{RegionReader, Source, SourceInfo};
 use crate::{BufferPool, DType, Error, Result, StridedView};
-
-/// The most memory that an image may take, decoded.
-const MAX_BYTES: u64 = 4 << 30;
 
 /// A PNG, JPEG, BMP, GIF (its first frame), WebP, PNM, TGA or QOI file.
 ///
@@ -23,15 +23,20 @@ const MAX_BYTES: u64 = 4 << 30;
 /// profile is applied.
 ///
 /// These formats can't be entered in the middle, so a pass decodes the image as a whole, into one buffer.
+///
+/// A short file may hold a large image of one colour. More than 5000 bytes of pixels for a byte of the file are taken for
+/// a lie, unless the image is smaller than 64 MiB. A JPEG file without its end marker is an error; data that stop before
+/// the marker are not noticed, and the decoder fills in the rest.
 #[derive(Debug)]
 pub struct ImageSource {
     info: SourceInfo,
     path: PathBuf,
+    stamp: Stamp,
     format: Format,
 }
 
 impl ImageSource {
-    /// The image in the file at `path`. Only its header is read now.
+    /// The image in the file at `path`. No pixel is decoded now.
     ///
     /// # Errors
     /// If the file can't be read, is none of the formats, is broken, or claims to be larger than its length allows.
@@ -39,8 +44,8 @@ impl ImageSource {
         let path = path.as_ref();
         let file = DataFile::open(path)?;
         let format = Format::of(&file)?;
-        let (info, _) = start(file, format)?;
-        Ok(Self { info, path: path.to_owned(), format })
+        let (info, _) = start(&file, format)?;
+        Ok(Self { info, path: path.to_owned(), stamp: file.stamp(), format })
     }
 }
 
@@ -50,41 +55,43 @@ impl Source for ImageSource {
     }
 
     fn open(&self, pool: &BufferPool) -> Result<Box<dyn RegionReader>> {
-        let (info, decoder) = start(DataFile::open(&self.path)?, self.format)?;
+        let file = DataFile::reopen(&self.path, &self.stamp)?;
+        let (info, decoder) = start(&file, self.format)?;
         if info != self.info {
-            return Err(Error::format(&self.info.name, "the file changed: it is no longer the image that it was"));
+            return Err(file.broken("the file changed: it is no longer the image that it was"));
         }
         let shape: Vec<_> = info.shape.iter().map(|&n| n as usize).collect();
         let mut memory = pool.take(info.bytes() as usize)?;
-        guard(&info.name, || decoder.read_image(&mut memory))?;
+        let decoded = guard(&info.name, || decoder.read_image(&mut memory));
+        file.check_unchanged()?;
+        decoded?;
         let view = StridedView::from_buffer(memory.freeze(), info.dtype, &shape)?;
         Ok(Box::new(ViewReader(view)))
     }
 }
 
 /// Reads the header of an image, and checks what it claims. No pixel is decoded.
-fn start(file: DataFile, format: Format) -> Result<(SourceInfo, impl ImageDecoder)> {
+fn start(file: &DataFile, format: Format) -> Result<(SourceInfo, impl ImageDecoder + use<>)> {
     let name = file.name();
     let Some(image_format) = image_format(format) else {
         return Err(file.unsupported(format!("the file is {}: expected an image", format.name())));
     };
-    let most = most_pixels(&file, format)?;
-    let mut data = file.into_inner();
-    data.rewind().map_err(|e| Error::io(Path::new(&name), "read", e))?;
+    let limits = Limits::of(file, format)?;
+    let mut data = file.try_clone()?;
+    data.rewind().map_err(|e| Error::io(file.path(), "read", e))?;
     let decoder = guard(&name, || {
-        let mut reader = ImageReader::with_format(BufReader::<File>::new(data), image_format);
-        let mut limits = Limits::default();
-        limits.max_alloc = Some(MAX_BYTES);
-        reader.limits(limits);
+        let mut reader = ImageReader::with_format(BufReader::new(data), image_format);
+        let mut image_limits = image::Limits::default();
+        image_limits.max_alloc = Some(limits.most_alloc());
+        reader.limits(image_limits);
         reader.into_decoder()
     })?;
     let ((width, height), color) = guard(&name, || Ok::<_, Error>((decoder.dimensions(), decoder.color_type())))?;
-    let (dtype, channels) = layout(color).ok_or_else(|| {
-        Error::unsupported(&name, format!("pixels of type {color:?}: expected gray or RGB, 8 or 16 bits"))
-    })?;
+    let (dtype, channels) = layout(color)
+        .ok_or_else(|| file.unsupported(format!("pixels of type {color:?}: expected gray or RGB, 8 or 16 bits")))?;
     let (height, width) = (u64::from(height), u64::from(width));
     if height == 0 || width == 0 {
-        return Err(Error::format(&name, format!("an image of {width} by {height} pixels: expected at least one")));
+        return Err(file.broken(format!("an image of {width} by {height} pixels: expected at least one")));
     }
     let mut shape = vec![height, width];
     let mut axes = vec!["y".to_owned(), "x".to_owned()];
@@ -92,44 +99,11 @@ fn start(file: DataFile, format: Format) -> Result<(SourceInfo, impl ImageDecode
         shape.push(channels);
         axes.push("c".to_owned());
     }
-    let info = SourceInfo { name, chunk: shape.clone(), shape, dtype, axes: Some(axes), resident: true };
-    let name = &info.name;
-    if info.bytes() > MAX_BYTES {
-        let message = format!("{width} by {height} pixels take {} bytes decoded: at most {MAX_BYTES}", info.bytes());
-        return Err(Error::format(name, message));
-    }
-    if most.is_some_and(|most| height * width > most) {
-        let most = most.unwrap_or_default();
-        let message =
-            format!("the header claims {width} by {height} pixels, but a file this short holds at most {most}");
-        return Err(Error::format(name, message));
-    }
+    let chunk = shape.clone();
+    let mut info = SourceInfo { name, shape, dtype, axes: Some(axes), chunk, resident: true, working_bytes: 0 };
+    limits.check(&info)?;
+    info.working_bytes = limits.working_bytes(&info);
     Ok((info, decoder))
-}
-
-/// The most pixels that a file of this length can hold, with some room; `None` where a single byte can hold any
-/// number. A claim beyond it is refused before memory is taken for it.
-fn most_pixels(file: &DataFile, format: Format) -> Result<Option<u64>> {
-    let pixels_per_byte = match format {
-        // Deflate makes at most 1032 bytes out of one. Byte 24 is the bit depth, byte 25 the kind of pixel.
-        Format::Png => {
-            let head = file.head(26)?;
-            let (depth, kind) = (head.get(24).copied().unwrap_or(8), head.get(25).copied().unwrap_or(0));
-            let samples = [1, 1, 3, 1, 2, 1, 4].get(usize::from(kind)).copied().unwrap_or(1);
-            1100 * 8 / (u64::from(depth.clamp(1, 16)) * samples)
-        }
-        // Run lengths: up to 255 pixels from two bytes, 128 from two, 62 from one. PNM may pack bits.
-        Format::Bmp => 128,
-        Format::Tga => 128,
-        Format::Qoi => 62,
-        Format::Pnm => 8,
-        // A progressive scan has at least one bit for each block of 64 pixels, and chroma has fewer blocks.
-        Format::Jpeg => 1100,
-        // A frame may be smaller than the canvas, and a single colour takes no bits. Both formats have small limits of
-        // their own, 65535 and 16384 pixels a side.
-        _ => return Ok(None),
-    };
-    Ok(Some(file.len().saturating_mul(pixels_per_byte.max(1))))
 }
 
 fn image_format(format: Format) -> Option<ImageFormat> {
