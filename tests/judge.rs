@@ -145,4 +145,38 @@ proptest! {
         let scan = PatchScan::builder(source, case.spec).batch_rows(batch_rows).prefetch(prefetch).build().unwrap();
         prop_assert_eq!(rows_of(&scan), expected);
     }
+
+    #[test]
+    fn matrices_equal_the_naive_loop(case in case(), room in 1..20usize, convert in any::<bool>(), as_file in any::<bool>()) {
+        let (dtype, expected) = (case.view.dtype(), naive(&case.view, &case.spec));
+        let source = if as_file { common::file_like(case.view) } else { case.view.into() };
+        let mut builder = PatchScan::builder(source, case.spec);
+        if convert {
+            builder = builder.dtype(DType::F64).lossy(true);
+        }
+        let mut matrices = builder.build().unwrap().matrices().unwrap();
+        let pixels = expected.first().map_or(0, |row| row.pixels.len() / dtype.size());
+        let size = if convert { 8 } else { dtype.size() };
+        let mut memory = vec![0; room * matrices.row_bytes()];
+        let mut row = 0;
+        loop {
+            let count = matrices.next_into(&mut memory).unwrap();
+            if count == 0 {
+                break;
+            }
+            for i in 0..count {
+                for pixel in 0..pixels {
+                    let got = &memory[(pixel * count + i) * size..][..size];
+                    let cell = &expected[row + i].pixels[pixel * dtype.size()..][..dtype.size()];
+                    if convert {
+                        prop_assert_eq!(f64::from_ne_bytes(got.try_into().unwrap()), to_f64(dtype, cell));
+                    } else {
+                        prop_assert_eq!(got, cell);
+                    }
+                }
+            }
+            row += count;
+        }
+        prop_assert_eq!(row, expected.len());
+    }
 }

@@ -28,7 +28,7 @@ pub(super) struct Gather<'a> {
     /// The windows of each sliding axis that lie within the array.
     interior: Vec<Range<u64>>,
     /// Bytes from a window to the next one on the last axis.
-    advance: isize,
+    pub(super) advance: isize,
     /// One pixel of constant padding.
     pub(super) fill: [u8; 8],
     runs: Runs,
@@ -132,19 +132,9 @@ impl<'a> Gather<'a> {
     /// Copies the windows of one line of the grid.
     fn segment(&mut self, mut segment: Segment, patch: usize, out: &mut [u8]) {
         let last = segment.index.len() - 1;
-        let numbers = self.grid.sliding_axes();
         let first = segment.index[last];
         let end = first + segment.len;
-        let axis = &self.grid.axes()[numbers[last]];
-        let inside = |i: usize| self.interior[i].contains(&segment.index[i]);
-        // Windows inside of the array at equal distances: the kernels' part.
-        let regular = if (0..last).all(inside) {
-            let interior = &self.interior[last];
-            let steps = if axis.shifted { axis.count - 1 } else { interior.end };
-            interior.start.clamp(first, end)..steps.clamp(first, end)
-        } else {
-            first..first
-        };
+        let regular = self.regular(&segment);
         if !regular.is_empty() {
             let (a, b) = ((regular.start - first) as usize * patch, (regular.end - first) as usize * patch);
             segment.index[last] = regular.start;
@@ -163,6 +153,28 @@ impl<'a> Gather<'a> {
         }
     }
 
+    /// The windows of a line of the grid that lie inside of the array at equal distances: the kernels' part.
+    pub(super) fn regular(&self, segment: &Segment) -> Range<u64> {
+        let last = segment.index.len() - 1;
+        let (first, end) = (segment.index[last], segment.index[last] + segment.len);
+        if !(0..last).all(|i| self.interior[i].contains(&segment.index[i])) {
+            return first..first;
+        }
+        let axis = &self.grid.axes()[self.grid.sliding_axes()[last]];
+        let steps = if axis.shifted { axis.count - 1 } else { self.interior[last].end };
+        self.interior[last].start.clamp(first, end)..steps.clamp(first, end)
+    }
+
+    /// How far the pixel of a window with this C-order number is from its first, in bytes.
+    pub(super) fn pixel_offset(&self, pixel: usize) -> isize {
+        let mut rest = pixel as u64;
+        self.grid.axes().iter().zip(&self.strides).rev().fold(0, |offset, (axis, &stride)| {
+            let i = rest % axis.window;
+            rest /= axis.window;
+            offset + (i * axis.dilation) as isize * stride
+        })
+    }
+
     /// Copies windows inside of the array, whole or in parts.
     fn at_starts(&self, starts: &impl Starts, patch: usize, out: &mut [u8]) {
         if self.parts.is_empty() {
@@ -174,7 +186,7 @@ impl<'a> Gather<'a> {
     }
 
     /// The byte of the first pixel of a window inside of the array.
-    fn window_start(&self, index: &[u64]) -> isize {
+    pub(super) fn window_start(&self, index: &[u64]) -> isize {
         // An axis that is taken whole starts at pixel 0, and so does its band.
         self.grid.sliding_axes().iter().zip(index).fold(self.first, |at, (&number, &i)| {
             at + (self.grid.axes()[number].start(i) - self.origin[number]) as isize * self.strides[number]

@@ -11,6 +11,7 @@ mod shuffle;
 mod stage;
 mod tables;
 mod tensor;
+mod transposed;
 
 use std::fmt;
 use std::ops::Range;

@@ -60,7 +60,7 @@ fn bands(plan: &Plan, lines: u64) -> (u64, u64) {
     // An image file that is decoded whole is in memory whole, whatever rows are asked for.
     let decoded = if info.resident && plan.source.view().is_none() { info.bytes() } else { 0 };
     let pass = pass_bytes(info, &full, number, reach, advance, plan.prefetch as u64);
-    (band_bytes(info, &full, number, reach).max(decoded), pass.max(decoded))
+    (band_bytes(info, &full, number, reach).max(decoded), pass.max(decoded).saturating_add(info.working_bytes))
 }
 
 /// The most pixels along the first sliding axis that a batch at either end needs: padding may mirror or wrap, and so

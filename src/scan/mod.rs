@@ -15,6 +15,7 @@ pub use builder::ScanBuilder;
 pub use explain::Explain;
 
 use crate::encode::Encoder;
+use crate::matrix::MatrixReader;
 use crate::reader::PatchReader;
 use crate::source::AnySource;
 use crate::take::PatchTaker;
@@ -109,6 +110,14 @@ impl PatchScan {
     pub fn reader(&self) -> Result<PatchReader> {
         let plan = &self.0;
         PatchReader::new(&*plan.source, plan.encoder.clone(), plan.rows.clone(), plan.batch_rows, plan.prefetch)
+    }
+
+    /// Starts reading the patches as column-major matrices.
+    ///
+    /// # Errors
+    /// If the source can't be opened, or the layout is `columns`.
+    pub fn matrices(&self) -> Result<MatrixReader> {
+        MatrixReader::new(&*self.0.source, self.0.encoder.clone(), self.rows())
     }
 
     /// Opens the source for windows by id, in any order: any window of the grid, whatever the rows of this scan.

@@ -1,0 +1,103 @@
+//! Column-major matrices: a column is a pixel of the window, over all windows.
+
+use std::ops::Range;
+
+use super::gather::Gather;
+use super::{Encoder, border};
+use crate::source::Band;
+use crate::{BufferPool, Result};
+
+/// A stretch of neighbouring windows inside of the array: where it stands among the rows, and the byte of the first
+/// pixel of its first window.
+struct Stretch {
+    row: usize,
+    len: usize,
+    start: isize,
+}
+
+impl Encoder {
+    /// Writes the pixels of the windows `rows` column by column, in the type of the table. `out` has exactly their
+    /// bytes.
+    pub(crate) fn fill_columns(&self, band: &Band, rows: Range<u64>, out: &mut [u8], pool: &BufferPool) -> Result<()> {
+        let gather = Gather::new(&self.grid, band, self.fill);
+        let count = (rows.end - rows.start) as usize;
+        let size = self.dtype.size();
+        let (stretches, border) = split(&gather, rows);
+        // Windows in the padding are few: each is made as a row first.
+        let patch = out.len() / count / self.out_dtype().size() * size;
+        let mut rest = pool.take(border.len() * patch)?;
+        for ((_, index), window) in border.iter().zip(rest.chunks_exact_mut(patch)) {
+            border::copy_window(&gather, index, window);
+        }
+        let mut scratch = match self.conversion {
+            Some(_) => Some(pool.take(count * size)?),
+            None => None,
+        };
+        for (pixel, column) in out.chunks_exact_mut(count * self.out_dtype().size()).enumerate() {
+            let target = match &mut scratch {
+                Some(scratch) => &mut scratch[..],
+                None => &mut *column,
+            };
+            let offset = gather.pixel_offset(pixel);
+            for stretch in &stretches {
+                let cells = &mut target[stretch.row * size..(stretch.row + stretch.len) * size];
+                copy_stretch(&gather, stretch.start + offset, size, cells);
+            }
+            for ((row, _), window) in border.iter().zip(rest.chunks_exact(patch)) {
+                target[row * size..(row + 1) * size].copy_from_slice(&window[pixel * size..(pixel + 1) * size]);
+            }
+            if let (Some(conversion), Some(scratch)) = (&self.conversion, &scratch) {
+                conversion.apply(scratch, column);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The windows of `rows` as stretches, and those that no stretch holds: row and place in the grid.
+fn split(gather: &Gather<'_>, rows: Range<u64>) -> (Vec<Stretch>, Vec<(usize, Vec<u64>)>) {
+    let (mut stretches, mut border) = (Vec::new(), Vec::new());
+    let mut row = 0;
+    for mut segment in gather.grid.segments(rows) {
+        let last = segment.index.len() - 1;
+        let (first, end) = (segment.index[last], segment.index[last] + segment.len);
+        let regular = gather.regular(&segment);
+        for i in (first..regular.start.max(first)).chain(regular.end.max(first)..end) {
+            let mut index = segment.index.clone();
+            index[last] = i;
+            border.push((row + (i - first) as usize, index));
+        }
+        if !regular.is_empty() {
+            segment.index[last] = regular.start;
+            stretches.push(Stretch {
+                row: row + (regular.start - first) as usize,
+                len: (regular.end - regular.start) as usize,
+                start: gather.window_start(&segment.index),
+            });
+        }
+        row += segment.len as usize;
+    }
+    (stretches, border)
+}
+
+/// One pixel of neighbouring windows: one run, or cells at equal distances.
+fn copy_stretch(gather: &Gather<'_>, start: isize, size: usize, cells: &mut [u8]) {
+    let (src, advance) = (gather.bytes, gather.advance);
+    if advance == size as isize {
+        return cells.copy_from_slice(&src[start as usize..start as usize + cells.len()]);
+    }
+    match size {
+        1 => copy_cells::<1>(src, start, advance, cells),
+        2 => copy_cells::<2>(src, start, advance, cells),
+        4 => copy_cells::<4>(src, start, advance, cells),
+        _ => copy_cells::<8>(src, start, advance, cells),
+    }
+}
+
+fn copy_cells<const N: usize>(src: &[u8], start: isize, advance: isize, cells: &mut [u8]) {
+    let mut at = start;
+    for cell in cells.chunks_exact_mut(N) {
+        cell.copy_from_slice(&src[at as usize..at as usize + N]);
+        at += advance;
+    }
+}
