@@ -203,13 +203,13 @@ class Scan:
                 raise IndexError("only integers, slices, ellipsis and None may follow the row index")
             if rows is Ellipsis or rows is None:
                 raise IndexError(_rows.WORDS)
-            patches = self[rows]
+            patches: Array = self[rows]
             return patches[rest if isinstance(rows, SupportsIndex) else (..., *_whole(rest, self.ndim - 1))]
         if isinstance(key, (bool, np.bool_)) or key is None:
             raise IndexError(_rows.WORDS)
         if isinstance(key, SupportsIndex) and not isinstance(key, np.ndarray):
             row = _rows.one(key, len(self))
-            return self._range(row, row + 1)[0]
+            return self._range(row, row + 1).reshape(self.patch_shape)
         return self.to_numpy(key)
 
     def to_numpy(self, rows: _rows.Rows | None = None) -> Array:
@@ -366,7 +366,7 @@ class Scan:
 
 def _lengths(name: str, value: Any) -> list[int]:
     """One number an axis, or one for all."""
-    values = [value] if isinstance(value, SupportsIndex) and np.ndim(value) == 0 else list(value)
+    values = [value] if np.ndim(value) == 0 else list(value)
     numbers = [operator.index(v) for v in values]
     if min(numbers, default=0) < 0:
         raise ValueError(f"{name}: {min(numbers)} is negative")

@@ -6,6 +6,8 @@ from typing import Any, Self, final
 import numpy as np
 import numpy.typing as npt
 
+__all__ = ["Batch", "Batches", "Column", "Patches", "Plan", "Schema", "__version__", "stop"]
+
 __version__: str
 
 def stop() -> None: ...
