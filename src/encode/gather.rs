@@ -4,6 +4,8 @@ use std::ops::Range;
 
 use super::border;
 use super::kernel::{Line, Runs, copy_windows};
+use super::shuffle::Shuffle;
+use super::stage::Stage;
 use crate::source::Band;
 use crate::{Grid, Segment};
 
@@ -19,15 +21,26 @@ pub(super) struct Gather<'a> {
     pub(super) origin: Vec<i64>,
     /// Bytes of a pixel.
     pub(super) size: usize,
+    /// Bytes from a window to the next one on the last axis.
+    advance: isize,
     /// One pixel of constant padding.
     pub(super) fill: [u8; 8],
     runs: Runs,
+    /// Copies of rows that would fight for one place in the cache.
+    stage: Option<Stage>,
+    /// Several windows at once, where runs are short.
+    shuffle: Option<Shuffle>,
 }
 
 impl<'a> Gather<'a> {
     pub(super) fn new(grid: &'a Grid, band: &'a Band, fill: [u8; 8]) -> Self {
         let view = &band.view;
         let size = view.dtype().size();
+        let last = grid.sliding_axes()[grid.sliding_axes().len() - 1];
+        let advance = grid.axes()[last].step as isize * view.strides()[last] * size as isize;
+        let runs = Runs::new(grid, view);
+        let stage = Stage::new(&runs, advance);
+        let shuffle = Shuffle::new(stage.as_ref().map_or(&runs, Stage::runs), advance);
         Self {
             grid,
             bytes: view.buffer(),
@@ -36,12 +49,15 @@ impl<'a> Gather<'a> {
             origin: band.region.0.iter().map(|range| range.start as i64).collect(),
             size,
             fill,
-            runs: Runs::new(grid, view),
+            runs,
+            stage,
+            shuffle,
+            advance,
         }
     }
 
     /// Copies the windows `rows`, each in C order, one behind the other; `out` has exactly their bytes.
-    pub(super) fn rows(&self, rows: Range<u64>, out: &mut [u8]) {
+    pub(super) fn rows(&mut self, rows: Range<u64>, out: &mut [u8]) {
         let count = (rows.end - rows.start) as usize;
         if count == 0 {
             return;
@@ -56,7 +72,7 @@ impl<'a> Gather<'a> {
     }
 
     /// Copies the windows of one line of the grid.
-    fn segment(&self, mut segment: Segment, patch: usize, out: &mut [u8]) {
+    fn segment(&mut self, mut segment: Segment, patch: usize, out: &mut [u8]) {
         let last = segment.index.len() - 1;
         let numbers = self.grid.sliding_axes();
         let first = segment.index[last];
@@ -74,9 +90,12 @@ impl<'a> Gather<'a> {
         if !regular.is_empty() {
             let (a, b) = ((regular.start - first) as usize * patch, (regular.end - first) as usize * patch);
             segment.index[last] = regular.start;
-            let advance = axis.step as isize * self.strides[numbers[last]];
-            let line = Line { first: self.window_start(&segment.index), advance };
-            copy_windows(self.bytes, line, &self.runs, &mut out[a..b]);
+            let line = Line { first: self.window_start(&segment.index), advance: self.advance };
+            let shuffle = self.shuffle.as_ref();
+            match &mut self.stage {
+                Some(stage) => stage.copy_windows(self.bytes, line, &self.runs, shuffle, &mut out[a..b]),
+                None => copy_windows(self.bytes, line, &self.runs, shuffle, &mut out[a..b]),
+            }
         }
         for i in (first..regular.start.max(first)).chain(regular.end.max(first)..end) {
             segment.index[last] = i;

@@ -1,5 +1,6 @@
 //! Copies windows that lie within a band: the inner loop of everything.
 
+use super::shuffle::Shuffle;
 use crate::StridedView;
 use crate::window::Grid;
 
@@ -7,12 +8,12 @@ use crate::window::Grid;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Runs {
     /// Bytes of one run.
-    run: usize,
+    pub(super) run: usize,
     /// Runs at equal distances, and that distance in bytes.
-    rows: usize,
-    row_stride: isize,
+    pub(super) rows: usize,
+    pub(super) row_stride: isize,
     /// Where each group of `rows` runs starts, in bytes from the window's first pixel.
-    outer: Vec<isize>,
+    pub(super) outer: Vec<isize>,
 }
 
 impl Runs {
@@ -43,8 +44,35 @@ impl Runs {
         Self { run, rows, row_stride, outer }
     }
 
-    fn bytes(&self) -> usize {
+    /// Bytes of a window.
+    pub(super) fn bytes(&self) -> usize {
         self.run * self.rows * self.outer.len()
+    }
+
+    /// Where each run starts, in bytes from the window's first pixel.
+    pub(super) fn offsets(&self) -> Vec<isize> {
+        let rows = |&group: &isize| (0..self.rows as isize).map(move |i| group + i * self.row_stride);
+        self.outer.iter().flat_map(rows).collect()
+    }
+
+    /// The lowest and the highest start of a run, in bytes from the window's first pixel.
+    fn reach(&self) -> (isize, isize) {
+        let span = self.row_stride * (self.rows as isize - 1);
+        let (low, high) = self.outer.iter().fold((0, 0), |(low, high), &at| (low.min(at), high.max(at)));
+        (low + span.min(0), high + span.max(0))
+    }
+
+    /// How many of the `count` windows of a line can be copied by moves of `wide` bytes a run: the overshoot of every
+    /// move must stay within the source and within the target.
+    pub(super) fn wide_windows(&self, src_len: usize, line: Line, wide: usize, count: usize) -> usize {
+        let overshoot = wide - self.run;
+        let count = count.saturating_sub(overshoot.div_ceil(self.bytes()));
+        let (low, high) = self.reach();
+        let room = src_len as isize - wide as isize - high - line.first;
+        if count == 0 || room < 0 || line.first + low + line.advance.min(0) * (count as isize - 1) < 0 {
+            return 0;
+        }
+        if line.advance > 0 { count.min((room / line.advance) as usize + 1) } else { count }
     }
 }
 
@@ -56,45 +84,79 @@ pub(super) struct Line {
 }
 
 /// Copies the windows of a line one behind the other until `out` is full.
-pub(super) fn copy_windows(src: &[u8], line: Line, runs: &Runs, out: &mut [u8]) {
-    match runs.run {
-        1 => fixed::<1>(src, line, runs, out),
-        2 => fixed::<2>(src, line, runs, out),
-        3 => fixed::<3>(src, line, runs, out),
-        4 => fixed::<4>(src, line, runs, out),
-        5 => fixed::<5>(src, line, runs, out),
-        6 => fixed::<6>(src, line, runs, out),
-        7 => fixed::<7>(src, line, runs, out),
-        8 => fixed::<8>(src, line, runs, out),
-        9 => fixed::<9>(src, line, runs, out),
-        12 => fixed::<12>(src, line, runs, out),
-        16 => fixed::<16>(src, line, runs, out),
-        20 => fixed::<20>(src, line, runs, out),
-        24 => fixed::<24>(src, line, runs, out),
-        28 => fixed::<28>(src, line, runs, out),
-        32 => fixed::<32>(src, line, runs, out),
-        64 => fixed::<64>(src, line, runs, out),
-        _ => any(src, line, runs, out),
+///
+/// A run is copied by one move of a width that the compiler knows, even if that is more than the run: the next run
+/// overwrites what was too much. Only where that would leave the source or the target, runs are copied exactly.
+///
+/// Where there is a [`Shuffle`] for these windows, it copies as many as it can before.
+pub(super) fn copy_windows(src: &[u8], line: Line, runs: &Runs, shuffle: Option<&Shuffle>, out: &mut [u8]) {
+    let done = shuffle.map_or(0, |shuffle| shuffle.copy_windows(src, line, runs, out));
+    let line = Line { first: line.first + done as isize * line.advance, ..line };
+    let out = &mut out[done * runs.bytes()..];
+    macro_rules! by_width {
+        ($($wide:literal)*) => {
+            match runs.run {
+                $(run if run <= $wide => by_rows::<$wide>(src, line, runs, out),)*
+                _ => exact(src, line, runs, out),
+            }
+        };
     }
+    by_width!(1 2 4 8 16 32 48 64 96 128 192 256)
 }
 
-/// Runs of a length that the compiler knows: a few moves instead of a call.
-fn fixed<const N: usize>(src: &[u8], line: Line, runs: &Runs, out: &mut [u8]) {
-    let mut start = line.first;
-    for patch in out.chunks_exact_mut(runs.bytes()) {
-        let mut groups = patch.chunks_exact_mut(N * runs.rows);
-        for (&group, target) in runs.outer.iter().zip(&mut groups) {
-            let mut at = start + group;
-            for run in target.chunks_exact_mut(N) {
-                run.copy_from_slice(&src[at as usize..at as usize + N]);
-                at += runs.row_stride;
+/// Small windows have their rows unrolled too.
+fn by_rows<const WIDE: usize>(src: &[u8], line: Line, runs: &Runs, out: &mut [u8]) {
+    macro_rules! by_rows {
+        ($($rows:literal)*) => {
+            match (runs.rows, WIDE) {
+                $(($rows, ..=64) => wide::<WIDE, $rows>(src, line, runs, out),)*
+                _ => wide::<WIDE, 0>(src, line, runs, out),
+            }
+        };
+    }
+    by_rows!(1 2 3 4 5 6 7 8)
+}
+
+/// Moves of WIDE bytes a run; ROWS is `runs.rows`, or 0 if the compiler need not know it.
+fn wide<const WIDE: usize, const ROWS: usize>(src: &[u8], line: Line, runs: &Runs, out: &mut [u8]) {
+    let rows = if ROWS == 0 { runs.rows } else { ROWS };
+    let count = runs.wide_windows(src.len(), line, WIDE, out.len() / runs.bytes());
+    let (fast, rest) = out.split_at_mut(count * runs.bytes());
+    if count > 0 {
+        assert!(rows == runs.rows && WIDE - runs.run <= rest.len());
+        let mut to = fast.as_mut_ptr();
+        let mut copy = |mut from: *const u8| {
+            for _ in 0..rows {
+                // SAFETY: `wide_windows` counted only windows whose every run starts at or behind the start of `src`
+                // and has WIDE bytes before its end. `to` moves by one run for each of the `count · rows · outer`
+                // runs, which fill `fast`; behind the last one lie the `WIDE - run` bytes of `rest`, which is of the
+                // same slice `out`. `src` and `out` don't overlap.
+                unsafe {
+                    from.copy_to_nonoverlapping(to, WIDE);
+                    to = to.add(runs.run);
+                }
+                from = from.wrapping_offset(runs.row_stride);
+            }
+        };
+        let mut start = src.as_ptr().wrapping_offset(line.first);
+        if let [0] = runs.outer[..] {
+            for _ in 0..count {
+                copy(start);
+                start = start.wrapping_offset(line.advance);
+            }
+        } else {
+            for _ in 0..count {
+                runs.outer.iter().for_each(|&group| copy(start.wrapping_offset(group)));
+                start = start.wrapping_offset(line.advance);
             }
         }
-        start += line.advance;
     }
+    let line = Line { first: line.first + count as isize * line.advance, ..line };
+    exact(src, line, runs, rest);
 }
 
-fn any(src: &[u8], line: Line, runs: &Runs, out: &mut [u8]) {
+/// Runs of any length, each copied exactly.
+fn exact(src: &[u8], line: Line, runs: &Runs, out: &mut [u8]) {
     let mut start = line.first;
     for patch in out.chunks_exact_mut(runs.bytes()) {
         let mut groups = patch.chunks_exact_mut(runs.run * runs.rows);

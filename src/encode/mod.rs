@@ -5,6 +5,8 @@ mod convert;
 mod coords;
 mod gather;
 mod kernel;
+mod shuffle;
+mod stage;
 mod tensor;
 
 use std::fmt;
@@ -140,7 +142,7 @@ impl Encoder {
     /// The pixels of all patches, densely, in the type of the table.
     fn values(&self, band: &Band, rows: &Range<u64>, cells: usize, pool: &BufferPool) -> Result<Buffer> {
         let count = (rows.end - rows.start) as usize;
-        let gather = Gather::new(&self.grid, band, self.fill);
+        let mut gather = Gather::new(&self.grid, band, self.fill);
         let Some(conversion) = &self.conversion else {
             let mut out = pool.take(count * cells * self.dtype.size())?;
             gather.rows(rows.clone(), &mut out);

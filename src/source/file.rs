@@ -78,14 +78,15 @@ impl DataFile {
         Ok(head)
     }
 
-    /// The file itself, to map it or to hand it to a decoder that reads from the start.
-    pub(crate) fn into_inner(self) -> File {
-        self.file
-    }
-
-    #[allow(dead_code)]
+    /// The file itself, to be mapped.
     pub(crate) fn file(&self) -> &File {
         &self.file
+    }
+
+    /// The file itself, for a decoder that reads it from the start.
+    #[cfg(feature = "image")]
+    pub(crate) fn into_inner(self) -> File {
+        self.file
     }
 }
 

@@ -16,6 +16,8 @@ mod npy;
 mod npy_header;
 mod region;
 mod swap;
+#[cfg(feature = "tiff")]
+mod tiff;
 
 use std::fmt;
 use std::path::Path;
@@ -26,8 +28,12 @@ pub(crate) use bands::{Band, Bands, band_bytes};
 pub use image::ImageSource;
 pub use npy::NpySource;
 pub use region::Region;
+#[cfg(feature = "tiff")]
+pub use tiff::TiffSource;
 
-use crate::{BufferPool, DType, Error, Result, StridedView};
+use self::file::DataFile;
+use self::format::Format;
+use crate::{BufferPool, DType, Result, StridedView};
 
 /// What a source says of itself before a pixel is read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,8 +99,27 @@ impl AnySource {
     /// # Errors
     /// If the file can't be opened, or is of no known format. No pixel is decoded.
     pub fn open(path: impl AsRef<Path>, page: Option<usize>) -> Result<Self> {
-        let _ = page;
-        Err(Error::unsupported(path.as_ref().display().to_string(), "no reader yet"))
+        open(path.as_ref(), page)
+    }
+}
+
+/// Opens a file with the reader of its format.
+fn open(path: &Path, page: Option<usize>) -> Result<AnySource> {
+    let file = DataFile::open(path)?;
+    let format = Format::of(&file)?;
+    match (format, page) {
+        #[cfg(feature = "tiff")]
+        (Format::Tiff, _) => Ok(AnySource::new(TiffSource::open(path, page.unwrap_or(0))?)),
+        _ if !format.is_built() => {
+            let feature = format.feature().unwrap_or_default();
+            Err(file.unsupported(format!("{} is not in this build: it needs the feature {feature:?}", format.name())))
+        }
+        (_, Some(page)) => {
+            Err(file.unsupported(format!("no page {page}: {} files have no pages, only TIFF files do", format.name())))
+        }
+        #[cfg(feature = "image")]
+        (_, None) if format != Format::Npy => Ok(AnySource::new(ImageSource::open(path)?)),
+        _ => Ok(AnySource::new(NpySource::open(path)?)),
     }
 }
 

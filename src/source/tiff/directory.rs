@@ -1,0 +1,210 @@
+//! The directories (IFDs) of a TIFF file: a chain of them, one a page, each a list of tags.
+//!
+//! Read here and not by the decoder's crate, so that every number that the file claims is checked before memory is
+//! taken for it, and a file of many pages or chunks has no limit but its own length.
+
+use std::collections::{BTreeMap, HashSet};
+
+use crate::Result;
+use crate::source::file::DataFile;
+
+/// The header of a TIFF file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Header {
+    /// Whether numbers have their high byte first.
+    pub(super) big_endian: bool,
+    /// Whether offsets have 64 bits.
+    pub(super) big_tiff: bool,
+    /// Where the first directory is.
+    first: u64,
+}
+
+/// The tags of one page.
+#[derive(Debug)]
+pub(super) struct Directory<'a> {
+    file: &'a DataFile,
+    header: Header,
+    entries: BTreeMap<u16, Entry>,
+}
+
+/// One tag: `count` values of one type, at `offset` in the file.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    kind: u16,
+    count: u64,
+    offset: u64,
+}
+
+impl Header {
+    pub(super) fn read(file: &DataFile) -> Result<Self> {
+        let head = file.head(16)?;
+        let big_endian = match head.get(..2) {
+            Some(b"II") => false,
+            Some(b"MM") => true,
+            _ => return Err(file.broken("not a TIFF file: expected it to start with \"II\" or \"MM\"")),
+        };
+        let number = |range: std::ops::Range<usize>| -> Result<u64> {
+            let bytes = head.get(range).ok_or_else(|| file.broken("the file ends within its header"))?;
+            Ok(unsigned(bytes, big_endian))
+        };
+        match number(2..4)? {
+            42 => Ok(Self { big_endian, big_tiff: false, first: number(4..8)? }),
+            43 if number(4..6)? == 8 => Ok(Self { big_endian, big_tiff: true, first: number(8..16)? }),
+            43 => Err(file.unsupported(format!("BigTIFF with offsets of {} bytes: expected 8", number(4..6)?))),
+            version => Err(file.broken(format!("not a TIFF file: version {version}, expected 42 or 43"))),
+        }
+    }
+
+    /// The tags of page `page`, counted from 0.
+    pub(super) fn directory(self, file: &DataFile, page: usize) -> Result<Directory<'_>> {
+        let mut seen = HashSet::new();
+        let mut at = self.first;
+        for index in 0.. {
+            if at == 0 {
+                let pages = if index == 1 { "1 page" } else { &format!("{index} pages") };
+                return Err(file.broken(format!("no page {page}: the file has {pages}, counted from 0")));
+            }
+            if !seen.insert(at) {
+                return Err(file.broken(format!("the pages run in a circle: page {index} is at byte {at} again")));
+            }
+            if index == page {
+                break;
+            }
+            let end = self.entries_end(file, at)?;
+            at = self.number(file, end, if self.big_tiff { 8 } else { 4 })?;
+        }
+        self.read_directory(file, at)
+    }
+
+    /// The byte behind the last entry of the directory at `at`.
+    fn entries_end(self, file: &DataFile, at: u64) -> Result<u64> {
+        let (head, entry) = self.sizes();
+        let count = self.number(file, at, head)?;
+        let end = count.checked_mul(entry).and_then(|bytes| bytes.checked_add(at + head as u64));
+        end.filter(|&end| end <= file.len()).ok_or_else(|| {
+            file.broken(format!("the directory at byte {at} claims {count} tags, beyond the end of the file"))
+        })
+    }
+
+    fn read_directory(self, file: &DataFile, at: u64) -> Result<Directory<'_>> {
+        let (head, size) = self.sizes();
+        let end = self.entries_end(file, at)?;
+        let start = at + head as u64;
+        let mut bytes = vec![0; (end - start) as usize];
+        file.read_at(&mut bytes, start)?;
+        let number = |bytes: &[u8]| unsigned(bytes, self.big_endian);
+        let mut entries = BTreeMap::new();
+        for (i, entry) in bytes.chunks_exact(size as usize).enumerate() {
+            let (tag, kind) = (number(&entry[..2]) as u16, number(&entry[2..4]) as u16);
+            let (count, value) = entry[4..].split_at((size as usize - 4) / 2);
+            let count = number(count);
+            // A value that fits in the entry is in the entry, otherwise the entry says where it is.
+            let inline = kind_size(kind).is_some_and(|n| n.saturating_mul(count) <= value.len() as u64);
+            let here = start + (i as u64 + 1) * size - value.len() as u64;
+            let offset = if inline { here } else { number(value) };
+            entries.entry(tag).or_insert(Entry { kind, count, offset });
+        }
+        Ok(Directory { file, header: self, entries })
+    }
+
+    /// The bytes of the number of entries, and of an entry.
+    fn sizes(self) -> (usize, u64) {
+        if self.big_tiff { (8, 20) } else { (2, 12) }
+    }
+
+    fn number(self, file: &DataFile, at: u64, size: usize) -> Result<u64> {
+        let mut bytes = [0; 8];
+        if at.checked_add(size as u64).is_none_or(|end| end > file.len()) {
+            return Err(file.broken(format!("a directory is at byte {at}, beyond the end of the file")));
+        }
+        file.read_at(&mut bytes[..size], at)?;
+        Ok(unsigned(&bytes[..size], self.big_endian))
+    }
+}
+
+impl Directory<'_> {
+    pub(super) fn header(&self) -> Header {
+        self.header
+    }
+
+    /// How many values a tag has; `None` if it is not there.
+    pub(super) fn count(&self, tag: Tag) -> Option<u64> {
+        self.entries.get(&(tag as u16)).map(|entry| entry.count)
+    }
+
+    /// The first value of a tag.
+    pub(super) fn first(&self, tag: Tag) -> Result<Option<u64>> {
+        match self.count(tag) {
+            None => Ok(None),
+            Some(0) => Err(self.file.broken(format!("tag {tag:?} has no value"))),
+            Some(_) => Ok(self.values(tag, 1)?.first().copied()),
+        }
+    }
+
+    /// The first `count` values of a tag that is there.
+    pub(super) fn values(&self, tag: Tag, count: u64) -> Result<Vec<u64>> {
+        let entry = self.entries.get(&(tag as u16));
+        let entry = entry.ok_or_else(|| self.file.broken(format!("no tag {tag:?}, which every image has")))?;
+        let size = match kind_size(entry.kind) {
+            Some(size) if matches!(entry.kind, 1 | 3 | 4 | 7 | 13 | 16 | 18) => size,
+            _ => {
+                return Err(self.file.broken(format!("tag {tag:?} is of type {}: expected whole numbers", entry.kind)));
+            }
+        };
+        if entry.count < count {
+            let message = format!("tag {tag:?} has {} values: expected {count}", entry.count);
+            return Err(self.file.broken(message));
+        }
+        // The values are in the file, so memory for them is at most eight times the file.
+        let bytes = count.checked_mul(size);
+        let end = bytes.and_then(|bytes| bytes.checked_add(entry.offset)).filter(|&end| end <= self.file.len());
+        let (Some(bytes), Some(_)) = (bytes, end) else {
+            let message =
+                format!("tag {tag:?} has {count} values at byte {}, beyond the end of the file", entry.offset);
+            return Err(self.file.broken(message));
+        };
+        let mut raw = vec![0; bytes as usize];
+        self.file.read_at(&mut raw, entry.offset)?;
+        Ok(raw.chunks_exact(size as usize).map(|bytes| unsigned(bytes, self.header.big_endian)).collect())
+    }
+}
+
+/// The bytes of a value of a TIFF type; `None` for a type that is not known.
+fn kind_size(kind: u16) -> Option<u64> {
+    Some(match kind {
+        1 | 2 | 6 | 7 => 1,
+        3 | 8 => 2,
+        4 | 9 | 11 | 13 => 4,
+        5 | 10 | 12 | 16 | 17 | 18 => 8,
+        _ => return None,
+    })
+}
+
+/// An unsigned number of up to eight bytes.
+fn unsigned(bytes: &[u8], big_endian: bool) -> u64 {
+    let add = |number: u64, &byte: &u8| number << 8 | u64::from(byte);
+    if big_endian { bytes.iter().fold(0, add) } else { bytes.iter().rev().fold(0, add) }
+}
+
+/// The tags that matter here, with their numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tag {
+    ImageWidth = 256,
+    ImageLength = 257,
+    BitsPerSample = 258,
+    Compression = 259,
+    PhotometricInterpretation = 262,
+    FillOrder = 266,
+    StripOffsets = 273,
+    SamplesPerPixel = 277,
+    RowsPerStrip = 278,
+    StripByteCounts = 279,
+    PlanarConfiguration = 284,
+    Predictor = 317,
+    TileWidth = 322,
+    TileLength = 323,
+    TileOffsets = 324,
+    TileByteCounts = 325,
+    SampleFormat = 339,
+    JpegTables = 347,
+}
