@@ -406,7 +406,7 @@ def _slice(rows: range, count: int) -> Any:
     """A range as something that is checked like an array of its numbers."""
     if rows and rows.step == 1 and 0 <= rows.start and rows.stop <= count:
         return slice(rows.start, rows.stop)
-    return np.asarray(rows)
+    return np.arange(rows.start, rows.stop, rows.step)
 
 
 def _whole(rest: tuple[Any, ...], ndim: int) -> tuple[Any, ...]:
