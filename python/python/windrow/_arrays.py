@@ -25,7 +25,7 @@ def as_array(source: Any) -> npt.NDArray[Any]:
         raise ValueError("a masked array: windows can't carry the mask; fill it first, for example with .filled(0)")
     if not isinstance(source, np.ndarray) and hasattr(source, "__dlpack__"):
         return np.from_dlpack(source)
-    return np.asarray(source)
+    return source if isinstance(source, np.memmap) else np.asarray(source)
 
 
 def plain(array: npt.NDArray[Any]) -> npt.NDArray[Any]:

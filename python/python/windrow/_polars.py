@@ -7,6 +7,8 @@ coordinates, a slice, a join or a count leaves the function with the ids that ar
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,23 +24,49 @@ if TYPE_CHECKING:
 #: Polars counts the rows of a frame in 32 bits.
 FRAME_ROWS = 2**32 - 2
 
+#: As many rows at a time Polars hands to a function, however wide they are.
+MORSEL = 100_000
+
+#: Bytes of wide patches that are gathered at once, on each thread.
+PIECE_BYTES = 4 << 20
+
 
 def lazy(scan: Scan) -> pl.LazyFrame:
     """The columns of the scan as a lazy frame."""
-    columns = scan.columns
-    first = scan._plan.first_window
-    frames = [ids(first + start, min(FRAME_ROWS, len(scan) - start)) for start in range(0, len(scan), FRAME_ROWS)]
-    frame = pl.concat(frames) if len(frames) > 1 else frames[0] if frames else ids(first, 0)
-    named = {name: expression.alias(name) for name, expression in coordinates(scan).items()}
-    if "patch" in columns:
-        named["patch"] = patch(scan, "window").alias("patch")
-    return frame.select(named.get(name, pl.col(name)) for name in columns)
+    pixels = "patch" in scan.columns
+    piece = max(1, PIECE_BYTES // (prod(scan.patch_shape) * scan.dtype.itemsize))
+    frame = pieces(scan, piece) if pixels and piece < MORSEL // 8 else frames(scan)
+    # Two steps: a filter on coordinates is moved below the patches, but not below the coordinates themselves.
+    frame = frame.with_columns(**coordinates(scan))
+    if pixels:
+        frame = frame.with_columns(patch=patch(scan, "window"))
+    return frame.select(scan.columns)
 
 
-def ids(first: int, count: int) -> pl.LazyFrame:
-    """The window ids from `first`; they take no memory until they are asked for."""
-    frame = pl.DataFrame(height=count).lazy().with_row_index("window")
-    return frame.select(pl.col("window").cast(pl.UInt64) + pl.lit(first, pl.UInt64))
+def frames(scan: Scan) -> pl.LazyFrame:
+    """The window ids as the row index of a frame without columns: they take no memory until they are asked for."""
+    first, count = scan._plan.first_window, len(scan)
+    parts = []
+    for start in range(0, max(count, 1), FRAME_ROWS):
+        frame = pl.DataFrame(height=min(FRAME_ROWS, count - start)).lazy().with_row_index("window")
+        parts.append(frame.select(pl.col("window").cast(pl.UInt64) + pl.lit(first + start, pl.UInt64)))
+    return parts[0] if len(parts) == 1 else pl.concat(parts)
+
+
+def pieces(scan: Scan, piece: int) -> pl.LazyFrame:
+    """The window ids, no more than `piece` at a time, so that wide patches are gathered a piece at a time too."""
+    from polars.io.plugins import register_io_source
+
+    def source(
+        with_columns: list[str] | None, predicate: pl.Expr | None, n_rows: int | None, batch_size: int | None
+    ) -> Iterator[pl.DataFrame]:
+        first = scan._plan.first_window
+        end = first + (len(scan) if n_rows is None else min(n_rows, len(scan)))
+        for start in range(first, end, piece):
+            ids = pl.DataFrame({"window": np.arange(start, min(start + piece, end), dtype=np.uint64)})
+            yield ids if predicate is None else ids.filter(predicate)
+
+    return register_io_source(source, schema={"window": pl.UInt64()}, validate_schema=True, is_pure=True)
 
 
 def coordinates(scan: Scan) -> dict[str, pl.Expr]:
@@ -62,12 +90,10 @@ def patch(scan: Scan, window: str | pl.Expr) -> pl.Expr:
     return column.map_batches(Gather(scan, dtype), return_dtype=dtype, is_elementwise=True)
 
 
-def inner(dtype: np.dtype[Any]) -> pl.DataType | type[pl.DataType]:
+def inner(dtype: np.dtype[Any]) -> type[pl.DataType]:
     """The Polars type of a pixel."""
-    names = {"bool": "Boolean", "uint8": "UInt8", "uint16": "UInt16", "uint32": "UInt32", "uint64": "UInt64"}
-    names |= {"int8": "Int8", "int16": "Int16", "int32": "Int32", "int64": "Int64"}
-    names |= {"float16": "Float16", "float32": "Float32", "float64": "Float64"}
-    kind: type[pl.DataType] = getattr(pl, names[dtype.name])
+    name = "Boolean" if dtype.name == "bool" else dtype.name.title().replace("Ui", "UI")
+    kind: type[pl.DataType] = getattr(pl, name)
     return kind
 
 
@@ -78,10 +104,8 @@ class Gather:
         self.scan, self.dtype = scan, dtype
 
     def __call__(self, windows: pl.Series) -> pl.Series:
-        scan = self.scan
-        wanted = windows.to_numpy().astype(np.uint64, copy=False)
-        first = np.uint64(scan._plan.first_window)
-        if len(wanted) and (wanted.min() < first or wanted.max() - first >= len(scan)):
-            raise IndexError(f"windows {wanted.min()} to {wanted.max()} are asked for, but the scan has {len(scan)}")
-        patches = scan._take(wanted - first)
-        return pl.Series(windows.name, patches, dtype=self.dtype)
+        first, count = self.scan._plan.first_window, len(self.scan)
+        ids = windows.to_numpy().astype(np.uint64, copy=False)
+        if len(ids) and not first <= int(ids.min()) <= int(ids.max()) < first + count:
+            raise IndexError(f"windows {ids.min()} to {ids.max()}: the scan has {first} to {first + count - 1}")
+        return pl.Series(windows.name, self.scan._take(ids - np.uint64(first)), dtype=self.dtype)
