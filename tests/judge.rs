@@ -4,7 +4,7 @@ mod common;
 
 use common::{case, naive, patch_bytes, rows_of};
 use proptest::prelude::*;
-use windrow::{DType, Layout, PatchScan};
+use windrow::{DType, Layout, PatchScan, WindowSpec};
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1500))]
@@ -49,6 +49,42 @@ proptest! {
         let expected: Vec<f64> = cells.map(|cell| to_f64(dtype, cell) * 0.5 - 3.0).collect();
         prop_assert_eq!(got, expected);
     }
+}
+
+/// Lines long enough for every kernel, in images whose lines are 4096 bytes apart and in others, against the strided
+/// view of all windows.
+#[test]
+fn long_lines_equal_the_strided_view() {
+    let mut checked = 0;
+    for dtype in [DType::U8, DType::U16, DType::F32, DType::F64] {
+        for (width, height) in [(97, 15), (4096 / dtype.size(), 13)] {
+            let image = common::array(dtype, &[height, width], &[0, 1], &[false; 2], &[false; 2]);
+            for window in
+                [[1, 1], [1, 3], [2, 2], [3, 3], [2, 7], [4, 4], [5, 5], [6, 3], [7, 7], [8, 8], [3, 9], [9, 17]]
+            {
+                for step in [1, 2, 5] {
+                    for dilation in [1, 2] {
+                        let spec = WindowSpec::new(window).steps([1, step]).dilations([1, dilation]);
+                        if window[1] * dilation > 17 {
+                            continue;
+                        }
+                        let scan = PatchScan::builder(image.clone(), spec).columns(["patch"]).prefetch(0);
+                        let scan = scan.batch_rows(1_000).build().unwrap();
+                        let batches = scan.reader().unwrap();
+                        let got: Vec<u8> = batches.flat_map(|batch| patch_bytes(batch.unwrap().column(0))).collect();
+                        let all = scan.grid().window_view(&image).unwrap();
+                        let expected = common::bytes_of(&all);
+                        assert!(
+                            got == expected,
+                            "{dtype} {width}, window {window:?}, step {step}, dilation {dilation}"
+                        );
+                        checked += 1;
+                    }
+                }
+            }
+        }
+    }
+    assert!(checked > 400, "{checked}");
 }
 
 fn to_f64(dtype: DType, cell: &[u8]) -> f64 {

@@ -43,7 +43,7 @@ pub(super) enum Command {
         /// The file: .parquet, .arrow (Arrow IPC file) or .arrows (Arrow IPC stream)
         #[arg(short, long, value_name = "OUT")]
         output: PathBuf,
-        /// none, zstd, zstd:LEVEL, lz4 or snappy [default: zstd:1 for Parquet, zstd for IPC]
+        /// none, zstd, zstd:LEVEL, lz4 or (Parquet only) snappy [default: zstd:1]
         #[arg(long, value_name = "CODEC")]
         compression: Option<String>,
         /// No progress and no summary
@@ -54,7 +54,7 @@ pub(super) enum Command {
     Stream {
         #[command(flatten)]
         scan: ScanArgs,
-        /// none, zstd or lz4
+        /// none, zstd, zstd:LEVEL or lz4
         #[arg(long, value_name = "CODEC", default_value = "none")]
         compression: String,
     },

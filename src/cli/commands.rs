@@ -98,12 +98,12 @@ impl Target {
         match self {
             #[cfg(feature = "parquet")]
             Target::Parquet => {
-                let mut options = crate::sink::parquet::ParquetOptions::default();
-                options.compression = compression.unwrap_or(options.compression);
-                crate::sink::parquet::write(reader, path, &options)
+                use crate::sink::parquet::{ParquetOptions, write};
+                let compression = compression.unwrap_or_default();
+                write(reader, path, &ParquetOptions { compression, ..Default::default() })
             }
-            Target::IpcFile => ipc::write_file(reader, path, compression.unwrap_or(Compression::Zstd(None))),
-            Target::IpcStream => ipc::write_stream_file(reader, path, compression.unwrap_or(Compression::Zstd(None))),
+            Target::IpcFile => ipc::write_file(reader, path, compression.unwrap_or_default()),
+            Target::IpcStream => ipc::write_stream_file(reader, path, compression.unwrap_or_default()),
         }
     }
 }

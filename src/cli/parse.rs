@@ -19,7 +19,7 @@ pub(super) fn shape(name: &'static str, text: &str) -> Result<Vec<u64>> {
         let meant: Vec<_> = text.split(|c: char| !c.is_ascii_digit()).filter(|part| !part.is_empty()).collect();
         let separated = text.chars().all(|c| c.is_ascii_digit() || ",;*X×: ".contains(c));
         let hint =
-            if separated && !meant.is_empty() { format!("; did you mean {}?", meant.join("x")) } else { String::new() };
+            if separated && meant.len() > 1 { format!("; did you mean {}?", meant.join("x")) } else { String::new() };
         Error::argument(name, format!("{text:?} is not {wanted}{hint}"))
     })
 }

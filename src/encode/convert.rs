@@ -29,11 +29,11 @@ impl Conversion {
             return Err(Error::argument("dtype", format!("{from} does not become bool: compare it after reading")));
         }
         if !lossy && !holds(to, from) {
-            let message = format!("{from} does not fit into {to}: pass lossy to round and saturate");
+            let message = format!("{from} does not fit into {to}: lossy (--lossy) would round and saturate");
             return Err(Error::argument("dtype", message));
         }
         if !lossy && scaled && !to.is_float() {
-            let message = format!("a scaled {from} is rounded to {to}: pass lossy, or a dtype such as float32");
+            let message = format!("a scaled {from} is rounded to {to}: ask for float32, or lossy (--lossy)");
             return Err(Error::argument("scale", message));
         }
         Ok(Some(Self { from, to, scale, offset }))
@@ -66,18 +66,18 @@ impl Conversion {
             DType::F64 if plain => map(src, out, A::to_f64),
             DType::F64 => map(src, out, |v: A| v.to_f64() * self.scale + self.offset),
             DType::Bool => unreachable!("refused by Conversion::new"),
-            DType::U8 => self.to_int::<A, u8>(src, out),
-            DType::U16 => self.to_int::<A, u16>(src, out),
-            DType::U32 => self.to_int::<A, u32>(src, out),
-            DType::U64 => self.to_int::<A, u64>(src, out),
-            DType::I8 => self.to_int::<A, i8>(src, out),
-            DType::I16 => self.to_int::<A, i16>(src, out),
-            DType::I32 => self.to_int::<A, i32>(src, out),
-            DType::I64 => self.to_int::<A, i64>(src, out),
+            DType::U8 => self.apply_to::<A, u8>(src, out),
+            DType::U16 => self.apply_to::<A, u16>(src, out),
+            DType::U32 => self.apply_to::<A, u32>(src, out),
+            DType::U64 => self.apply_to::<A, u64>(src, out),
+            DType::I8 => self.apply_to::<A, i8>(src, out),
+            DType::I16 => self.apply_to::<A, i16>(src, out),
+            DType::I32 => self.apply_to::<A, i32>(src, out),
+            DType::I64 => self.apply_to::<A, i64>(src, out),
         }
     }
 
-    fn to_int<A: Number, B: Integer>(&self, src: &[A], out: &mut [u8]) {
+    fn apply_to<A: Number, B: Integer>(&self, src: &[A], out: &mut [u8]) {
         if self.scale == 1.0 && self.offset == 0.0 && !self.from.is_float() {
             map(src, out, |v: A| B::saturating(v.to_i128()));
         } else {

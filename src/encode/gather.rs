@@ -21,6 +21,8 @@ pub(super) struct Gather<'a> {
     pub(super) origin: Vec<i64>,
     /// Bytes of a pixel.
     pub(super) size: usize,
+    /// The windows of each sliding axis that lie within the array.
+    interior: Vec<Range<u64>>,
     /// Bytes from a window to the next one on the last axis.
     advance: isize,
     /// One pixel of constant padding.
@@ -49,6 +51,7 @@ impl<'a> Gather<'a> {
             origin: band.region.0.iter().map(|range| range.start as i64).collect(),
             size,
             fill,
+            interior: grid.sliding().map(|axis| axis.interior()).collect(),
             runs,
             stage,
             shuffle,
@@ -78,10 +81,10 @@ impl<'a> Gather<'a> {
         let first = segment.index[last];
         let end = first + segment.len;
         let axis = &self.grid.axes()[numbers[last]];
-        let inside = |i: usize| self.grid.axes()[numbers[i]].interior().contains(&segment.index[i]);
+        let inside = |i: usize| self.interior[i].contains(&segment.index[i]);
         // Windows inside of the array at equal distances: the kernels' part.
         let regular = if (0..last).all(inside) {
-            let interior = axis.interior();
+            let interior = &self.interior[last];
             let steps = if axis.shifted { axis.count - 1 } else { interior.end };
             interior.start.clamp(first, end)..steps.clamp(first, end)
         } else {

@@ -1,5 +1,6 @@
 //! Copies windows that lie within a band: the inner loop of everything.
 
+use super::pairs;
 use super::shuffle::Shuffle;
 use crate::StridedView;
 use crate::window::Grid;
@@ -90,7 +91,10 @@ pub(super) struct Line {
 ///
 /// Where there is a [`Shuffle`] for these windows, it copies as many as it can before.
 pub(super) fn copy_windows(src: &[u8], line: Line, runs: &Runs, shuffle: Option<&Shuffle>, out: &mut [u8]) {
-    let done = shuffle.map_or(0, |shuffle| shuffle.copy_windows(src, line, runs, out));
+    let done = match shuffle {
+        Some(shuffle) => shuffle.copy_windows(src, line, runs, out),
+        None => pairs::copy_windows(src, line, runs, out),
+    };
     let line = Line { first: line.first + done as isize * line.advance, ..line };
     let out = &mut out[done * runs.bytes()..];
     macro_rules! by_width {

@@ -5,6 +5,7 @@ mod convert;
 mod coords;
 mod gather;
 mod kernel;
+mod pairs;
 mod shuffle;
 mod stage;
 mod tensor;

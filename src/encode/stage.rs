@@ -42,7 +42,7 @@ impl Stage {
         }
         let windows = (line - runs.run) / advance as usize + 1;
         // An odd number of cache lines, so that the rows of the buffer don't fight themselves; and room for overshoot.
-        let pitch = ((line + 16) / 64 | 1) * 64 + 128;
+        let pitch = (((line + 16) / 64) | 1) * 64 + 128;
         let rows = Runs {
             run: runs.run,
             rows: runs.rows,

@@ -20,9 +20,14 @@ pub(crate) fn nested_type(dtype: DType, shape: &[u64]) -> DataType {
     shape.iter().rev().fold(dtype.arrow(), wrap)
 }
 
+/// The field inside a canonical tensor: the extension type has it nullable, and readers insist.
+fn cell(dtype: DType) -> FieldRef {
+    Arc::new(Field::new_list_field(dtype.arrow(), true))
+}
+
 /// The type of a flat list of this many cells.
 pub(crate) fn flat_type(dtype: DType, cells: u64) -> DataType {
-    DataType::FixedSizeList(item(dtype.arrow()), cells as i32)
+    DataType::FixedSizeList(cell(dtype), cells as i32)
 }
 
 pub(super) fn nested(values: Buffer, dtype: DType, count: usize, grid: &Grid) -> Result<ArrayRef> {
@@ -37,7 +42,7 @@ pub(super) fn nested(values: Buffer, dtype: DType, count: usize, grid: &Grid) ->
 
 pub(super) fn flat(values: Buffer, dtype: DType, count: usize, cells: usize) -> Result<ArrayRef> {
     let array = primitive(values, dtype, count * cells)?;
-    Ok(Arc::new(FixedSizeListArray::try_new(item(dtype.arrow()), cells as i32, array, None)?))
+    Ok(Arc::new(FixedSizeListArray::try_new(cell(dtype), cells as i32, array, None)?))
 }
 
 /// Dense cells as an array; a bool takes a byte in the buffer, but a bit in Arrow.

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::Plan;
 use super::builder::row_bytes;
 use crate::encode::Layout;
-use crate::source::band_bytes;
+use crate::source::{band_bytes, pass_bytes};
 use crate::window::by;
 use crate::{DType, Edge, PadMode};
 
@@ -59,7 +59,7 @@ pub struct Explain {
 }
 
 /// What the program itself takes: code, libraries, threads. Measured by `windrow stream` of a tiny image.
-const PROGRAM_BYTES: u64 = 10 << 20;
+const PROGRAM_BYTES: u64 = 6 << 20;
 
 impl Explain {
     pub(super) fn new(plan: &Plan) -> Self {
@@ -71,10 +71,8 @@ impl Explain {
         let batch_rows = plan.batch_rows;
         let batch_bytes = batch_rows * row_bytes;
         let pixels = encoder.needs_pixels() && rows > 0;
-        let band = if pixels { most_band(plan) } else { 0 };
-        // A band that moves is built beside the one before it, from a piece read anew.
-        let bands = if info.resident { band } else { band.saturating_mul(2) };
-        let flying = (plan.prefetch as u64 + 2).min(rows.div_ceil(batch_rows));
+        let (band, bands) = if pixels { most_bands(plan) } else { (0, 0) };
+        let flying = (plan.prefetch as u64 + 1).min(rows.div_ceil(batch_rows));
         let dense_bytes = rows.saturating_mul(row_bytes);
         let axis = &grid.axes()[grid.sliding_axes()[0]];
         let copies = if !pixels {
@@ -111,8 +109,8 @@ impl Explain {
     }
 }
 
-/// The most bytes of a band: the batch that reaches furthest along the band's axis decides.
-fn most_band(plan: &Plan) -> u64 {
+/// The most bytes of a band, and of all that a pass holds: the batch that reaches furthest along the band's axis decides.
+fn most_bands(plan: &Plan) -> (u64, u64) {
     let grid = &plan.encoder.grid;
     let number = grid.sliding_axes()[0];
     let axis = &grid.axes()[number];
@@ -121,7 +119,8 @@ fn most_band(plan: &Plan) -> u64 {
     let lines: u64 = grid.sliding().skip(1).map(|axis| axis.count).product::<u64>().max(1);
     let steps = (plan.batch_rows - 1).div_ceil(lines).min(axis.count.saturating_sub(1));
     let reach = if wraps { axis.len } else { steps.saturating_mul(axis.step).saturating_add(axis.extent) };
-    band_bytes(plan.source.info(), &full, number, reach)
+    let info = plan.source.info();
+    (band_bytes(info, &full, number, reach), pass_bytes(info, &full, number, reach))
 }
 
 impl fmt::Display for Explain {

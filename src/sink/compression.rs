@@ -18,6 +18,13 @@ pub enum Compression {
     Snappy,
 }
 
+/// Zstandard at level 1, its fastest.
+impl Default for Compression {
+    fn default() -> Self {
+        Compression::Zstd(Some(1))
+    }
+}
+
 impl FromStr for Compression {
     type Err = Error;
 

@@ -78,16 +78,17 @@ pub fn write_stream(
 }
 
 fn options(compression: Compression) -> Result<IpcWriteOptions> {
-    let codec = match compression {
-        Compression::None => None,
-        Compression::Zstd(None) => Some(CompressionType::ZSTD),
-        Compression::Lz4 => Some(CompressionType::LZ4_FRAME),
-        Compression::Zstd(Some(_)) | Compression::Snappy => {
-            let message = format!("{compression} is not a codec of Arrow IPC: expected none, zstd or lz4");
+    let (codec, level) = match compression {
+        Compression::None => (None, None),
+        Compression::Zstd(level) => (Some(CompressionType::ZSTD), level.map(i32::from)),
+        Compression::Lz4 => (Some(CompressionType::LZ4_FRAME), None),
+        Compression::Snappy => {
+            let message = format!("{compression} is not a codec of Arrow IPC: expected none, zstd, zstd:LEVEL or lz4");
             return Err(Error::argument("compression", message));
         }
     };
-    Ok(IpcWriteOptions::default().try_with_compression(codec)?)
+    let options = IpcWriteOptions::default().try_with_compression(codec)?;
+    Ok(if level.is_some() { options.try_with_compression_level(level)? } else { options })
 }
 
 /// An I/O error of the target stays one, with the target's name.

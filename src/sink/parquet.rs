@@ -29,7 +29,7 @@ pub struct ParquetOptions {
 
 impl Default for ParquetOptions {
     fn default() -> Self {
-        Self { compression: Compression::Zstd(Some(1)), page_bytes: 4 << 20, row_group_bytes: 128 << 20 }
+        Self { compression: Compression::default(), page_bytes: 4 << 20, row_group_bytes: 128 << 20 }
     }
 }
 

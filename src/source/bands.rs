@@ -15,7 +15,7 @@ pub(crate) struct Band {
 }
 
 /// Bytes that a band grows by at least, where its source leaves the choice: enough to make a read worth a system call.
-const READ_BYTES: u64 = 1 << 20;
+const READ_BYTES: u64 = 128 << 10;
 
 /// Moves a [`Band`] forward over one axis of a source. Rows of the band that are needed again are kept, and reads end
 /// where a chunk of the source ends, so a forward pass decodes every chunk once.
@@ -98,13 +98,20 @@ fn growth(info: &SourceInfo, full: &Region, axis: usize) -> u64 {
     chunk.saturating_mul((READ_BYTES / slab).max(1))
 }
 
-/// The most bytes that a band takes which serves any `need` of `reach` steps along `axis`.
+/// The most bytes of a band that serves any `need` of `reach` steps along `axis`.
 pub(crate) fn band_bytes(info: &SourceInfo, full: &Region, axis: usize, reach: u64) -> u64 {
     let size = info.dtype.size() as u64;
     let line = full.with(axis, 0..1).pixels().saturating_mul(size);
     let all = full.0[axis].end - full.0[axis].start;
     let rows = if info.resident { all } else { reach.saturating_add(growth(info, full, axis)).min(all) };
     line.saturating_mul(rows)
+}
+
+/// The most bytes that a pass holds at once: a band that moves is joined from the one before it, which may still be
+/// read from, and a piece that is read anew.
+pub(crate) fn pass_bytes(info: &SourceInfo, full: &Region, axis: usize, reach: u64) -> u64 {
+    let band = band_bytes(info, full, axis, reach);
+    if info.resident { band } else { band.saturating_mul(2).saturating_add(band_bytes(info, full, axis, 0)) }
 }
 
 /// The rows of a band that `need` wants too, if the rest of `need` follows on them.

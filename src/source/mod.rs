@@ -23,7 +23,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-pub(crate) use bands::{Band, Bands, band_bytes};
+pub(crate) use bands::{Band, Bands, band_bytes, pass_bytes};
 #[cfg(feature = "image")]
 pub use image::ImageSource;
 pub use npy::NpySource;

@@ -28,6 +28,9 @@ pub struct Grid {
     pad_mode: PadMode,
 }
 
+/// As many axes as numpy's arrays may have; every one is a level of nested lists.
+const MOST_AXES: usize = 64;
+
 /// Consecutive windows of one line of the grid: they differ on its last axis only.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Segment {
@@ -48,6 +51,9 @@ impl Grid {
         let count = spec.window_shape.len();
         if count == 0 {
             return Err(Error::argument("window_shape", "no axis: expected a length for at least one axis"));
+        }
+        if shape.len() > MOST_AXES {
+            return Err(Error::too_large("the number of axes of the array", shape.len(), MOST_AXES));
         }
         if count > shape.len() {
             return Err(Error::argument(
@@ -141,9 +147,10 @@ impl Grid {
     pub fn index(&self, window: u64) -> Vec<u64> {
         let mut rest = window;
         let mut index = vec![0; self.sliding.len()];
-        for (i, axis) in self.sliding().enumerate().collect::<Vec<_>>().into_iter().rev() {
-            index[i] = rest % axis.count;
-            rest /= axis.count;
+        for (slot, &number) in index.iter_mut().zip(&self.sliding).rev() {
+            let count = self.axes[number].count;
+            *slot = rest % count;
+            rest /= count;
         }
         index
     }

@@ -123,10 +123,18 @@ pub fn product(shape: &[usize]) -> Vec<Vec<usize>> {
 pub fn bytes_of(view: &StridedView) -> Vec<u8> {
     let size = view.dtype().size();
     let bytes = view.buffer().as_slice();
-    let mut cells = Vec::new();
-    for index in product(view.shape()) {
+    let mut cells = Vec::with_capacity(view.len() * size);
+    let mut index = vec![0; view.ndim()];
+    for _ in 0..view.len() {
         let at = index.iter().zip(view.strides()).fold(view.offset() as isize, |at, (&i, &s)| at + i as isize * s);
         cells.extend_from_slice(&bytes[at as usize * size..][..size]);
+        for axis in (0..index.len()).rev() {
+            index[axis] += 1;
+            if index[axis] < view.shape()[axis] {
+                break;
+            }
+            index[axis] = 0;
+        }
     }
     cells
 }

@@ -128,9 +128,6 @@ def test_too_large_a_window_says_both_numbers_and_the_axis(tmp_path: Path) -> No
     [
         ["export"],
         ["export", PHOTOGRAPH, "-o", "out.parquet", "--window", "8x8", "--nonsense"],
-        ["export", PHOTOGRAPH, "-o", "out.parquet", "--window", "eight"],
-        ["export", PHOTOGRAPH, "-o", "out.parquet", "--window", "8x8", "--edge", "fold"],
-        ["export", PHOTOGRAPH, "-o", "out.parquet", "--window", "8x8", "--batch-bytes", "much"],
         ["nonsense"],
         [],
     ],
@@ -141,6 +138,29 @@ def test_usage(args: list, tmp_path: Path) -> None:
     assert run.returncode == 2
     assert run.stderr
     assert b"panicked" not in run.stderr
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["--window", "eight"],
+        ["--window", "0x8"],
+        ["--window", "8x8x8x8"],
+        ["--window", "8x8", "--step", "-1"],
+        ["--window", "8x8", "--edge", "fold"],
+        ["--window", "8x8", "--batch-bytes", "much"],
+        ["--window", "8x8", "--edge", "drop", "--pad", "1,1"],
+        ["--window", "8x8", "--pad-value", "256", "--pad-mode", "constant"],
+        ["--window", "8x8", "--columns", "window,z"],
+        ["--window", "8x8", "--rows", "5..1"],
+    ],
+    ids=" ".join,
+)
+def test_bad_values(args: list, tmp_path: Path) -> None:
+    run = windrow("export", PHOTOGRAPH, "-o", "out.parquet", *args, cwd=tmp_path)
+    assert run.returncode == 1
+    assert_one_line(run.stderr.decode())
     assert os.listdir(tmp_path) == []
 
 

@@ -37,13 +37,15 @@ def scan(image: Path, logical: float) -> Measured:
 
 
 def test_memory_does_not_grow_with_the_rows(image: Path) -> None:
-    one, many = scan(image, 1 * GB), scan(image, MANY_GB * GB)
-    assert abs(many.rss - one.rss) < 0.05 * one.rss, (one, many)
+    # A short scan may be over before all of its batches were ever in flight at once: the largest of some counts.
+    one = max(scan(image, 1 * GB).rss for _ in range(8))
+    many = scan(image, MANY_GB * GB).rss
+    assert abs(many - one) < 0.05 * one, (one, many)
 
 
 def test_memory_is_what_info_says(image: Path) -> None:
     said = json.loads(windrow("info", image, "--window", f"{WINDOW}x{WINDOW}", "--json").stdout)["peak_bytes"]
-    took = scan(image, 1 * GB).rss
+    took = scan(image, 2 * GB).rss
     assert abs(took - said) < 0.25 * said, (took, said)
 
 

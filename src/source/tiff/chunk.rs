@@ -39,7 +39,7 @@ impl ChunkDecoder {
         rows: Range<u64>,
         out: &mut [u8],
     ) -> Result<()> {
-        // Never written, so never anything but zero: GDAL's convention.
+        // Without a place and without bytes: never written, so never anything but zero (GDAL's convention).
         if page.chunks[chunk].1 == 0 {
             out.fill(0);
             return Ok(());

@@ -212,6 +212,9 @@ impl Page {
                 let message = format!("chunk {i} is {bytes} bytes at byte {offset}, beyond the end of the file");
                 return Err(file.broken(format!("{message} at {}", file.len())));
             }
+            if bytes == 0 && offset != 0 {
+                return Err(file.broken(format!("chunk {i} has 0 bytes, but a place at byte {offset}")));
+            }
             let plain = self.plain_bytes(i as u64 % per_plane);
             if bytes > 0 && plain > self.most_bytes(bytes) {
                 let packed = self.compression;

@@ -107,6 +107,7 @@ fn bad_specs_name_the_axis_and_both_numbers() {
         (WindowSpec::new([3]).dilation(5), &[9], &["window 3", "extent 11", "dilation 5", "9"]),
         (WindowSpec::new([8, 8]).pad([(0, 0)], PadMode::Edge), &[7, 9], &["axis y", "window 8", "7"]),
         (WindowSpec::new([8, 8, 8]), &[9, 9], &["8x8x8", "3 axes", "9x9"]),
+        (WindowSpec::new([1]), &[1; 65], &["axes", "65", "64"]),
         (WindowSpec::new([]), &[9, 9], &["window_shape", "no axis"]),
         (WindowSpec::new([2, 2]).steps([1, 1, 1]), &[9, 9], &["step", "3 entries", "2 window axes"]),
         (WindowSpec::new([max]).dilation(max), &[9], &["overflows"]),
