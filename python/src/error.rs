@@ -1,5 +1,7 @@
 //! Errors keep their Python class: a missing file is a `FileNotFoundError`, a window that does not fit a `ValueError`.
 
+use std::io;
+
 use arrow_schema::ArrowError;
 use pyo3::exceptions::{PyIndexError, PyKeyboardInterrupt, PyMemoryError, PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
@@ -30,9 +32,9 @@ pub(crate) fn arrow_to_py(error: ArrowError) -> PyErr {
 }
 
 /// Python picks the subclass of `OSError` by the number: `FileNotFoundError`, `PermissionError`, …
-fn os_error(name: &str, action: &str, error: &std::io::Error) -> PyErr {
+fn os_error(name: &str, action: &str, error: &io::Error) -> PyErr {
     match error.raw_os_error() {
         Some(number) => PyOSError::new_err((number, format!("cannot {action}: {error}"), name.to_owned())),
-        None => PyOSError::new_err(format!("{name}: cannot {action}: {error}")),
+        None => io::Error::new(error.kind(), format!("{name}: cannot {action}: {error}")).into(),
     }
 }

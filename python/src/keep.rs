@@ -4,24 +4,11 @@ use std::ffi::{c_int, c_void};
 use std::panic::RefUnwindSafe;
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow_buffer::Buffer;
 use pyo3::prelude::*;
 
-/// Set when the interpreter starts to end: from then on nothing of ours may call into it.
-static STOPPED: AtomicBool = AtomicBool::new(false);
-
-/// Whether the interpreter is about to end.
-pub(crate) fn stopped() -> bool {
-    STOPPED.load(Ordering::Acquire)
-}
-
-/// Tells all readers that the interpreter is about to end.
-#[pyfunction]
-pub fn stop() {
-    STOPPED.store(true, Ordering::Release);
-}
+use crate::life::stopped;
 
 /// The owner of a buffer that lies in the memory of a Python object.
 struct Keep {

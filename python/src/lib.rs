@@ -6,6 +6,7 @@ mod batch;
 mod capsule;
 mod error;
 mod keep;
+mod life;
 mod options;
 mod patches;
 mod plan;
@@ -20,7 +21,7 @@ mod _windrow {
     #[pymodule_export]
     use super::batch::{Batch, Batches, Column, Schema};
     #[pymodule_export]
-    use super::keep::stop;
+    use super::life::{forked, stop};
     #[pymodule_export]
     use super::patches::Patches;
     #[pymodule_export]

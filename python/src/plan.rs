@@ -14,6 +14,7 @@ use crate::array::view_of;
 use crate::batch::{Batches, Schema};
 use crate::capsule;
 use crate::error::to_py;
+use crate::life::adapted;
 use crate::options::{Axis, Number};
 use crate::patches::{self, Patches};
 use crate::watch::{self, Stoppable};
@@ -32,9 +33,14 @@ impl Plan {
         Ok(Self { scan, builder })
     }
 
+    /// The scan to read from, in this process.
+    fn readable(&self) -> PyResult<PatchScan> {
+        adapted(self.builder.clone()).build().map_err(to_py)
+    }
+
     /// All windows as bare pixels: what numpy arrays and matrices are filled from.
     fn pixels(&self) -> ScanBuilder {
-        self.builder.clone().columns(["patch"]).layout(Layout::Binary)
+        adapted(self.builder.clone()).columns(["patch"]).layout(Layout::Binary)
     }
 }
 
@@ -173,13 +179,15 @@ impl Plan {
 
     /// Starts a stream for any Arrow consumer.
     fn stream<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyCapsule>> {
-        let reader = py.detach(|| self.scan.reader()).map_err(to_py)?;
+        let scan = self.readable()?;
+        let reader = py.detach(|| scan.reader()).map_err(to_py)?;
         capsule::stream(py, Stoppable(reader))
     }
 
     /// Starts a pass over the batches.
     fn batches(&self, py: Python<'_>) -> PyResult<Batches> {
-        let reader = py.detach(|| self.scan.reader()).map_err(to_py)?;
+        let scan = self.readable()?;
+        let reader = py.detach(|| scan.reader()).map_err(to_py)?;
         Ok(Batches::new(Stoppable(reader), self.scan.grid().patch_shape(), self.scan.explain().dtype))
     }
 
@@ -227,7 +235,7 @@ impl Plan {
     ) -> PyResult<(u64, u64)> {
         let compression = compression.parse().map_err(to_py)?;
         let options = ParquetOptions { compression, ..ParquetOptions::default() };
-        watch::run(py, &self.scan, progress, |reader| parquet::write(reader, &path, &options))
+        watch::run(py, self.readable()?, progress, |reader| parquet::write(reader, &path, &options))
     }
 
     /// Writes the table into an Arrow IPC file, or as a stream into a file.
@@ -240,7 +248,7 @@ impl Plan {
         progress: Option<Py<PyAny>>,
     ) -> PyResult<(u64, u64)> {
         let compression = compression.parse().map_err(to_py)?;
-        watch::run(py, &self.scan, progress, |reader| {
+        watch::run(py, self.readable()?, progress, |reader| {
             if stream {
                 ipc::write_stream_file(reader, &path, compression)
             } else {

@@ -9,7 +9,7 @@ use windrow::sink::Written;
 use windrow::{Error, ErrorKind, PatchReader, PatchScan, Result};
 
 use crate::error::to_py;
-use crate::keep::stopped;
+use crate::life::stopped;
 
 /// A reader that ends with an error once the interpreter is about to end, so that no consumer's thread keeps working
 /// while the memory under it goes.
@@ -86,7 +86,7 @@ impl RecordBatchReader for Watched<'_> {
 /// Drains a scan into `sink` without the GIL; gives rows and bytes.
 pub(crate) fn run(
     py: Python<'_>,
-    scan: &PatchScan,
+    scan: PatchScan,
     progress: Option<Py<PyAny>>,
     sink: impl FnOnce(Watched<'_>) -> Result<Written> + Send,
 ) -> PyResult<(u64, u64)> {

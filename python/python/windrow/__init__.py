@@ -19,13 +19,11 @@ take it as it is: `pyarrow.table(s)`, `polars.DataFrame(s)`, `duckdb.from_arrow(
 that gathers only what the query needs.
 """
 
-import atexit as _atexit
-
+from . import _life
 from ._explain import Explain
 from ._scan import Scan, scan
-from ._windrow import Batch, Schema, __version__, stop as _stop
+from ._windrow import Batch, Schema, __version__
 
 __all__ = ["Batch", "Explain", "Scan", "Schema", "__version__", "scan"]
 
-# Engines may still be at work on threads of their own when the interpreter ends; none of our readers may then call it.
-_atexit.register(_stop)
+_life.watch()

@@ -18,6 +18,8 @@ try:
 except ImportError as error:
     raise ImportError("Scan.lazy and Scan.expr need Polars: pip install 'windrow[polars]'") from error
 
+from ._life import called_by_an_engine
+
 if TYPE_CHECKING:
     from ._scan import Scan
 
@@ -63,8 +65,10 @@ def pieces(scan: Scan, piece: int) -> pl.LazyFrame:
         first = scan._plan.first_window
         end = first + (len(scan) if n_rows is None else min(n_rows, len(scan)))
         for start in range(first, end, piece):
-            ids = pl.DataFrame({"window": np.arange(start, min(start + piece, end), dtype=np.uint64)})
-            yield ids if predicate is None else ids.filter(predicate)
+            with called_by_an_engine():
+                ids = pl.DataFrame({"window": np.arange(start, min(start + piece, end), dtype=np.uint64)})
+                ids = ids if predicate is None else ids.filter(predicate)
+            yield ids
 
     return register_io_source(source, schema={"window": pl.UInt64()}, validate_schema=True, is_pure=True)
 
@@ -104,6 +108,11 @@ class Gather:
         self.scan, self.dtype = scan, dtype
 
     def __call__(self, windows: pl.Series) -> pl.Series:
+        with called_by_an_engine():
+            return self.gather(windows)
+
+    def gather(self, windows: pl.Series) -> pl.Series:
+        """The patches of these windows."""
         first, count = self.scan._plan.first_window, len(self.scan)
         ids = windows.to_numpy().astype(np.uint64, copy=False)
         if len(ids) and not first <= int(ids.min()) <= int(ids.max()) < first + count:

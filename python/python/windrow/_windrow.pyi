@@ -6,11 +6,12 @@ from typing import Any, Self, final
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Batch", "Batches", "Column", "Patches", "Plan", "Schema", "__version__", "stop"]
+__all__ = ["Batch", "Batches", "Column", "Patches", "Plan", "Schema", "__version__", "forked", "stop"]
 
 __version__: str
 
 def stop() -> None: ...
+def forked() -> None: ...
 @final
 class Plan:
     def __new__(
