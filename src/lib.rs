@@ -22,6 +22,8 @@ mod error;
 mod reader;
 mod scan;
 mod schema;
+#[cfg(feature = "image")]
+mod sheet;
 #[cfg(any(feature = "ipc", feature = "parquet"))]
 pub mod sink;
 pub mod source;
@@ -35,6 +37,8 @@ pub use error::{Error, ErrorKind, Result};
 pub use reader::PatchReader;
 pub use scan::{Explain, PatchScan, ScanBuilder};
 pub use schema::{METADATA_KEY, TableInfo, TableSource};
+#[cfg(feature = "image")]
+pub use sheet::ContactSheet;
 pub use source::AnySource;
 pub use view::StridedView;
 pub use window::{AxisRef, Edge, Grid, GridAxis, PadMode, Pads, Segment, WindowSpec};

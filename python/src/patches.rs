@@ -79,28 +79,20 @@ fn fill(reader: &mut impl RecordBatchReader, out: &mut [u8]) -> PyResult<()> {
 }
 
 /// Copies the pixels of these windows into `out`, which has exactly their bytes.
-pub(crate) fn gather(
-    py: Python<'_>,
-    builder: &ScanBuilder,
-    windows: &[u64],
-    mut out: PyReadwriteArray1<'_, u8>,
-) -> PyResult<()> {
-    let out = out.as_slice_mut()?;
-    py.detach(|| {
-        if windows.is_empty() {
-            return Ok(());
-        }
-        let patch = out.len() / windows.len();
-        let mut rest = out;
-        for run in windows.chunk_by(|a, b| a.checked_add(1) == Some(*b)) {
-            let (target, behind) = rest.split_at_mut(run.len() * patch);
-            rest = behind;
-            let builder = builder.clone().rows(run[0]..run[0].saturating_add(run.len() as u64));
-            let builder = if target.len() < SMALL { builder.prefetch(0) } else { builder };
-            fill(&mut builder.build().and_then(|scan| scan.reader()).map_err(to_py)?, target)?;
-        }
-        Ok(())
-    })
+pub(crate) fn copy(builder: &ScanBuilder, windows: &[u64], out: &mut [u8]) -> PyResult<()> {
+    if windows.is_empty() {
+        return Ok(());
+    }
+    let patch = out.len() / windows.len();
+    let mut rest = out;
+    for run in windows.chunk_by(|a, b| a.checked_add(1) == Some(*b)) {
+        let (target, behind) = rest.split_at_mut(run.len() * patch);
+        rest = behind;
+        let builder = builder.clone().rows(run[0]..run[0].saturating_add(run.len() as u64));
+        let builder = if target.len() < SMALL { builder.prefetch(0) } else { builder };
+        fill(&mut builder.build().and_then(|scan| scan.reader()).map_err(to_py)?, target)?;
+    }
+    Ok(())
 }
 
 /// Below this many bytes another thread costs more than it does.

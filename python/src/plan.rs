@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use numpy::{PyReadonlyArray1, PyReadwriteArray1, PyUntypedArray};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::PyCapsule;
+use pyo3::types::{PyBytes, PyCapsule};
 use windrow::sink::ipc;
 use windrow::sink::parquet::{self, ParquetOptions};
-use windrow::{AnySource, Edge, Layout, Pads, PatchScan, ScanBuilder, WindowSpec};
+use windrow::{AnySource, ContactSheet, DType, Edge, Layout, Pads, PatchScan, ScanBuilder, WindowSpec};
 
 use crate::array::view_of;
 use crate::batch::{Batches, Schema};
@@ -220,9 +220,28 @@ impl Plan {
         &self,
         py: Python<'_>,
         windows: PyReadonlyArray1<'_, u64>,
-        out: PyReadwriteArray1<'_, u8>,
+        mut out: PyReadwriteArray1<'_, u8>,
     ) -> PyResult<()> {
-        patches::gather(py, &self.pixels(), windows.as_slice()?, out)
+        let (windows, out) = (windows.as_slice()?, out.as_slice_mut()?);
+        py.detach(|| patches::copy(&self.pixels(), windows, out))
+    }
+
+    /// A picture of these windows, side by side, as a PNG file.
+    fn sheet<'py>(
+        &self,
+        py: Python<'py>,
+        windows: PyReadonlyArray1<'_, u64>,
+        across: usize,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        let (shape, dtype) = (self.scan.grid().patch_shape(), self.scan.source().info().dtype);
+        let windows = windows.as_slice()?;
+        let png = py.detach(|| {
+            let mut pixels = vec![0f32; windows.len() * shape.iter().product::<u64>() as usize];
+            let builder = self.pixels().dtype(DType::F32).scale(1.0).offset(0.0).lossy(true);
+            patches::copy(&builder, windows, bytemuck::cast_slice_mut(&mut pixels))?;
+            ContactSheet::draw(&pixels, &shape, dtype, across).to_png().map_err(to_py)
+        })?;
+        Ok(PyBytes::new(py, &png))
     }
 
     /// Writes the table into a Parquet file. `progress` is told the number of rows now and then.

@@ -52,3 +52,18 @@ def many(rows: Any, count: int) -> npt.NDArray[np.uint64]:
 def stretch(rows: slice, count: int) -> range:
     """The row numbers of a slice."""
     return range(*rows.indices(count))
+
+
+def resolve(rows: Rows | None, count: int) -> range | npt.NDArray[np.uint64]:
+    """Row numbers from 0: a range of step 1 (start <= stop) where they are consecutive, otherwise all of them."""
+    if rows is None or rows is Ellipsis:
+        return range(count)
+    if isinstance(rows, slice):
+        rows = stretch(rows, count)
+        if not rows:
+            return range(0)
+    if isinstance(rows, range):
+        if rows and rows.step == 1 and 0 <= rows.start and rows.stop <= count:
+            return rows
+        rows = np.arange(rows.start, rows.stop, rows.step)
+    return many(rows, count)

@@ -191,6 +191,17 @@ class Scan:
     def __repr__(self) -> str:
         return f"<windrow.Scan of {len(self)} windows>\n{self._plan.explain()[0]}"
 
+    def sheet(self, rows: _rows.Rows | None = None, *, across: int = 8) -> bytes:
+        """A picture of the windows at these rows side by side, as a PNG file; by default 16 spread over the image."""
+        from ._sheet import sheet
+
+        return sheet(self, rows, across)
+
+    def _repr_html_(self) -> str:
+        from ._sheet import html
+
+        return html(self)
+
     # As numpy arrays
 
     def __getitem__(self, key: Any) -> Array:
@@ -214,17 +225,10 @@ class Scan:
 
     def to_numpy(self, rows: _rows.Rows | None = None) -> Array:
         """The windows at these rows (default: all) as one new array of shape ``(n, *patch_shape)``, in C order."""
-        if rows is None or rows is Ellipsis:
-            return self._range(0, len(self))
-        if isinstance(rows, range):
-            rows = _slice(rows, len(self))
-        if isinstance(rows, slice):
-            numbers = _rows.stretch(rows, len(self))
-            if numbers.step == 1:
-                return self._range(numbers.start, max(numbers.start, numbers.stop))
-            rows = np.arange(numbers.start, numbers.stop, numbers.step)
-        numbers_array = _rows.many(rows, len(self))
-        return self._take(numbers_array.ravel()).reshape(*numbers_array.shape, *self.patch_shape)
+        numbers = _rows.resolve(rows, len(self))
+        if isinstance(numbers, range):
+            return self._range(numbers.start, numbers.stop)
+        return self._take(numbers.ravel()).reshape(*numbers.shape, *self.patch_shape)
 
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> Array:
         if copy is False:
@@ -400,13 +404,6 @@ def _bounds(rows: Any, count: int) -> tuple[int, int]:
         return rows.start, max(rows.start, rows.stop)
     start, stop = _lengths("rows", rows)
     return start, stop
-
-
-def _slice(rows: range, count: int) -> Any:
-    """A range as something that is checked like an array of its numbers."""
-    if rows and rows.step == 1 and 0 <= rows.start and rows.stop <= count:
-        return slice(rows.start, rows.stop)
-    return np.arange(rows.start, rows.stop, rows.step)
 
 
 def _whole(rest: tuple[Any, ...], ndim: int) -> tuple[Any, ...]:
