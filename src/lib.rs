@@ -32,7 +32,7 @@ mod window;
 
 pub use buffer::{BufferPool, PoolBuf};
 pub use dtype::{DType, Pixel, Scalar};
-pub use encode::Layout;
+pub use encode::{Layout, Wrap};
 pub use error::{Error, ErrorKind, Result};
 pub use reader::PatchReader;
 pub use scan::{Explain, PatchScan, ScanBuilder};

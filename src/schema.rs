@@ -7,7 +7,7 @@ use arrow_schema::extension::{EXTENSION_TYPE_METADATA_KEY, EXTENSION_TYPE_NAME_K
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
 
-use crate::encode::{Column, Layout, flat_type, nested_type};
+use crate::encode::{Column, Layout, Wrap, columns, flat_type, nested_type};
 use crate::{DType, Error, Grid, Result, WindowSpec};
 
 /// The key of the schema metadata under which [`TableInfo`] stands, as JSON.
@@ -39,7 +39,10 @@ pub struct TableInfo {
     pub dtype: DType,
     /// How the patches are held.
     pub layout: Layout,
-    /// The rows of the scan: first, and one past the last.
+    /// What tells rows that are no windows, in [`Layout::Columns`].
+    #[serde(default)]
+    pub wrap: Wrap,
+    /// The windows of the table, by id: first, and one past the last.
     pub rows: (u64, u64),
     /// What pixels were multiplied with, before `offset` was added.
     pub scale: f64,
@@ -83,9 +86,14 @@ pub(crate) fn schema(grid: &Grid, columns: &[Column], info: &TableInfo) -> Resul
 
 fn field(grid: &Grid, column: Column, info: &TableInfo) -> Field {
     let cells = info.patch_shape.iter().product::<u64>();
+    let nullable = info.layout == Layout::Columns && info.wrap == Wrap::Null;
     match column {
-        Column::Window => Field::new("window", DataType::UInt64, false),
-        Column::Start(sliding) => Field::new(&grid.axes()[grid.sliding_axes()[sliding]].name, DataType::Int64, false),
+        Column::Window => Field::new("window", DataType::UInt64, nullable),
+        Column::Start(sliding) => {
+            Field::new(&grid.axes()[grid.sliding_axes()[sliding]].name, DataType::Int64, nullable)
+        }
+        Column::Pixel(pixel) => Field::new(columns::name(&info.patch_shape, pixel), info.dtype.arrow(), nullable),
+        Column::Valid => Field::new("valid", DataType::Boolean, false),
         Column::Patch => match info.layout {
             Layout::Tensor => Field::new("patch", nested_type(info.dtype, &info.patch_shape), false),
             Layout::FixedShapeTensor => {
@@ -100,6 +108,7 @@ fn field(grid: &Grid, column: Column, info: &TableInfo) -> Field {
                 let bytes = (cells * info.dtype.size() as u64) as i32;
                 Field::new("patch", DataType::FixedSizeBinary(bytes), false)
             }
+            Layout::Columns => unreachable!("the builder gives pixels for patch"),
         },
     }
 }

@@ -1,6 +1,7 @@
 //! From a band of pixels to Arrow arrays: one file a layout, and the gather under them.
 
 mod border;
+pub(crate) mod columns;
 mod convert;
 mod coords;
 mod gather;
@@ -8,6 +9,7 @@ mod kernel;
 mod pairs;
 mod shuffle;
 mod stage;
+mod tables;
 mod tensor;
 
 use std::fmt;
@@ -20,6 +22,7 @@ use arrow_buffer::Buffer;
 use arrow_schema::SchemaRef;
 use serde::{Deserialize, Serialize};
 
+pub use columns::Wrap;
 pub(crate) use convert::Conversion;
 use gather::Gather;
 pub(crate) use tensor::{flat_type, nested_type};
@@ -38,11 +41,14 @@ pub enum Layout {
     FixedShapeTensor,
     /// The bytes of the pixels, C order, as fixed-size binary: the fastest and smallest file.
     Binary,
+    /// A column a pixel of the window, `p_0_0`, `p_0_1`, …: slices of the source, of which no pixel is copied. Windows
+    /// that would wrap around the end of a line are rows too, told apart by [`Wrap`].
+    Columns,
 }
 
 impl Layout {
     /// Every layout.
-    pub const ALL: [Layout; 3] = [Layout::Tensor, Layout::FixedShapeTensor, Layout::Binary];
+    pub const ALL: [Layout; 4] = [Layout::Tensor, Layout::FixedShapeTensor, Layout::Binary, Layout::Columns];
 
     /// The name that users type.
     pub const fn name(self) -> &'static str {
@@ -50,6 +56,7 @@ impl Layout {
             Layout::Tensor => "tensor",
             Layout::FixedShapeTensor => "fixed-shape-tensor",
             Layout::Binary => "binary",
+            Layout::Columns => "columns",
         }
     }
 }
@@ -72,7 +79,7 @@ impl FromStr for Layout {
 }
 
 /// A column of the table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Column {
     /// The id of the window.
     Window,
@@ -80,6 +87,10 @@ pub(crate) enum Column {
     Start(usize),
     /// The pixels.
     Patch,
+    /// One pixel of the window, by its C-order number.
+    Pixel(usize),
+    /// Whether the row is a window.
+    Valid,
 }
 
 /// Makes record batches out of bands: which columns, in which layout and type.
@@ -88,6 +99,7 @@ pub(crate) struct Encoder {
     pub(crate) grid: Grid,
     pub(crate) columns: Vec<Column>,
     pub(crate) layout: Layout,
+    pub(crate) wrap: Wrap,
     /// The type of the source's pixels.
     pub(crate) dtype: DType,
     pub(crate) conversion: Option<Conversion>,
@@ -102,7 +114,7 @@ const CONVERT_BYTES: usize = 32 << 10;
 impl Encoder {
     /// Whether pixels are needed at all.
     pub(crate) fn needs_pixels(&self) -> bool {
-        self.columns.contains(&Column::Patch)
+        self.columns.iter().any(|column| matches!(column, Column::Patch | Column::Pixel(_)))
     }
 
     /// The type of the pixels in the table.
@@ -112,6 +124,9 @@ impl Encoder {
 
     /// The table of the windows `rows`. `band` holds every pixel that they touch, if pixels are asked for.
     pub(crate) fn encode(&self, band: Option<&Band>, rows: Range<u64>, pool: &BufferPool) -> Result<RecordBatch> {
+        if self.layout == Layout::Columns {
+            return columns::encode(self, band, rows, pool);
+        }
         let mut arrays: Vec<ArrayRef> = Vec::with_capacity(self.columns.len());
         for column in &self.columns {
             arrays.push(match (column, band) {
@@ -119,6 +134,7 @@ impl Encoder {
                 (Column::Start(axis), _) => coords::starts(&self.grid, *axis, &rows, pool)?,
                 (Column::Patch, Some(band)) => self.patches(band, &rows, pool)?,
                 (Column::Patch, None) => unreachable!("patches are asked for, so the reader brings a band"),
+                (Column::Pixel(_) | Column::Valid, _) => unreachable!("columns of layout columns only"),
             });
         }
         let options = RecordBatchOptions::new().with_row_count(Some((rows.end - rows.start) as usize));
@@ -137,6 +153,7 @@ impl Encoder {
                 let size = (cells * dtype.size()) as i32;
                 Ok(Arc::new(FixedSizeBinaryArray::try_new(size, values, None)?))
             }
+            Layout::Columns => unreachable!("encoded on its own"),
         }
     }
 

@@ -3,8 +3,9 @@
 use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
 
+use super::columns::{self, row_bytes};
 use super::{PatchScan, Plan};
-use crate::encode::{Column, Conversion, Encoder, Layout};
+use crate::encode::{Conversion, Encoder, Layout, Wrap};
 use crate::schema::{TableInfo, TableSource, schema};
 use crate::source::AnySource;
 use crate::{DType, Error, ErrorKind, Grid, Result, WindowSpec};
@@ -12,6 +13,9 @@ use crate::{DType, Error, ErrorKind, Grid, Result, WindowSpec};
 /// Bytes of a batch, unless asked for otherwise: large enough to make the overhead of a batch nothing, small enough to
 /// stay in cache.
 const BATCH_BYTES: u64 = 4 << 20;
+
+/// Windows of one batch in layout columns: engines count its rows, wrapping ones included, in 32 bits.
+const MOST_BLOCK_ROWS: u64 = 1 << 30;
 
 /// Collects the options of a [`PatchScan`].
 ///
@@ -37,6 +41,7 @@ pub struct ScanBuilder {
     rows: Option<(Bound<u64>, Bound<u64>)>,
     columns: Option<Vec<String>>,
     layout: Layout,
+    wrap: Wrap,
     dtype: Option<DType>,
     scale: f64,
     offset: f64,
@@ -54,6 +59,7 @@ impl ScanBuilder {
             rows: None,
             columns: None,
             layout: Layout::Tensor,
+            wrap: Wrap::Null,
             dtype: None,
             scale: 1.0,
             offset: 0.0,
@@ -80,6 +86,12 @@ impl ScanBuilder {
     /// How patches are held. Default: [`Layout::Tensor`].
     pub fn layout(mut self, layout: Layout) -> Self {
         self.layout = layout;
+        self
+    }
+
+    /// What tells rows that are no windows, in [`Layout::Columns`]. Default: [`Wrap::Null`].
+    pub fn wrap(mut self, wrap: Wrap) -> Self {
+        self.wrap = wrap;
         self
     }
 
@@ -136,7 +148,8 @@ impl ScanBuilder {
         let info = self.source.info();
         let grid = Grid::new(&self.spec, &info.shape, info.axes.as_deref())?;
         let rows = self.resolve_rows(grid.windows())?;
-        let columns = self.resolve_columns(&grid)?;
+        columns::check_layout(&grid, self.layout)?;
+        let columns = columns::resolve(&grid, self.layout, self.wrap, self.columns.as_deref())?;
         let dtype = self.dtype.unwrap_or(if (self.scale, self.offset) == (1.0, 0.0) || info.dtype.is_float() {
             info.dtype
         } else {
@@ -144,8 +157,10 @@ impl ScanBuilder {
         });
         let conversion = Conversion::new(info.dtype, dtype, self.scale, self.offset, self.lossy)?;
         check_patch(&grid, dtype, info.dtype)?;
-        let row_bytes = row_bytes(&grid, &columns, dtype);
-        let batch_rows = self.resolve_batch_rows(row_bytes, rows.end - rows.start)?;
+        let batch_rows = match self.layout {
+            Layout::Columns => self.resolve_block(&grid, rows.end - rows.start)?,
+            _ => self.resolve_batch_rows(row_bytes(&grid, &columns, dtype), rows.end - rows.start)?,
+        };
         let table = TableInfo {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             source: TableSource {
@@ -158,6 +173,7 @@ impl ScanBuilder {
             patch_shape: grid.patch_shape(),
             dtype,
             layout: self.layout,
+            wrap: self.wrap,
             rows: (rows.start, rows.end),
             scale: self.scale,
             offset: self.offset,
@@ -165,9 +181,11 @@ impl ScanBuilder {
         let schema = schema(&grid, &columns, &table)?;
         let fill = self.spec.pad_value.to_cell(info.dtype)?;
         let threads = rayon::current_num_threads();
-        let prefetch = self.prefetch.unwrap_or(if threads > 1 { threads } else { 0 });
-        let encoder = Encoder { grid, columns, layout: self.layout, dtype: info.dtype, conversion, fill, schema };
-        let encoder = Arc::new(encoder);
+        // Slices are made faster than a thread is woken.
+        let worth = threads > 1 && self.layout != Layout::Columns;
+        let prefetch = self.prefetch.unwrap_or(if worth { threads } else { 0 });
+        let (layout, wrap, dtype) = (self.layout, self.wrap, info.dtype);
+        let encoder = Arc::new(Encoder { grid, columns, layout, wrap, dtype, conversion, fill, schema });
         Ok(PatchScan(Arc::new(Plan { source: self.source, spec: self.spec, rows, batch_rows, prefetch, encoder })))
     }
 
@@ -189,34 +207,6 @@ impl ScanBuilder {
         Ok(start..end)
     }
 
-    fn resolve_columns(&self, grid: &Grid) -> Result<Vec<Column>> {
-        let starts: Vec<_> = grid.sliding().map(|axis| axis.name.clone()).collect();
-        let all: Vec<_> = std::iter::once(("window".to_owned(), Column::Window))
-            .chain(starts.into_iter().enumerate().map(|(i, name)| (name, Column::Start(i))))
-            .chain(std::iter::once(("patch".to_owned(), Column::Patch)))
-            .collect();
-        if let Some((name, _)) = all.iter().enumerate().find_map(|(i, a)| all[..i].iter().find(|b| a.0 == b.0)) {
-            return Err(Error::argument("axes", format!("two columns would be named {name:?}: rename that axis")));
-        }
-        let Some(columns) = &self.columns else { return Ok(all.into_iter().map(|(_, column)| column).collect()) };
-        let known = || all.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
-        if columns.is_empty() {
-            return Err(Error::argument("columns", format!("none asked for: expected some of {}", known())));
-        }
-        let mut chosen = Vec::with_capacity(columns.len());
-        for name in columns {
-            let column =
-                all.iter().find(|(known, _)| known == name).map(|&(_, column)| column).ok_or_else(|| {
-                    Error::argument("columns", format!("no column {name:?}: the table has {}", known()))
-                })?;
-            if chosen.contains(&column) {
-                return Err(Error::argument("columns", format!("{name:?} is asked for twice")));
-            }
-            chosen.push(column);
-        }
-        Ok(chosen)
-    }
-
     fn resolve_batch_rows(&self, row_bytes: u64, rows: u64) -> Result<u64> {
         let wanted = match self.batch_rows {
             Some(0) => return Err(Error::argument("batch_rows", "0: expected at least 1")),
@@ -230,6 +220,25 @@ impl ScanBuilder {
             return Err(Error::too_large("a batch", got, format!("{} bytes", isize::MAX)));
         }
         Ok(batch_rows)
+    }
+
+    /// Windows a batch in layout columns: all that is in memory, or blocks of whole lines of the grid.
+    fn resolve_block(&self, grid: &Grid, rows: u64) -> Result<u64> {
+        let most = rows.clamp(1, MOST_BLOCK_ROWS);
+        let info = self.source.info();
+        match self.batch_rows {
+            Some(0) => return Err(Error::argument("batch_rows", "0: expected at least 1")),
+            Some(rows) => return Ok(rows.min(most)),
+            None if info.resident => return Ok(most),
+            None => {}
+        }
+        let lead = grid.sliding_axes()[0];
+        let axis = &grid.axes()[lead];
+        let windows = grid.sliding().skip(1).fold(1, |n: u64, axis| n.saturating_mul(axis.count)).max(1);
+        let line = (info.bytes() / axis.len.max(1)).max(1);
+        // Blocks overlap by the extent of a window: several of those, so that little is read into two.
+        let lines = (self.batch_bytes / line).max(axis.extent.saturating_mul(4)) / axis.step;
+        Ok(windows.saturating_mul(lines.max(1)).min(most))
     }
 }
 
@@ -245,10 +254,4 @@ fn check_patch(grid: &Grid, dtype: DType, source: DType) -> Result<()> {
         return Err(Error::too_large("a patch", got, format!("{} bytes", i32::MAX)));
     }
     Ok(())
-}
-
-/// Bytes of one row of these columns.
-pub(super) fn row_bytes(grid: &Grid, columns: &[Column], dtype: DType) -> u64 {
-    let patch = grid.patch_shape().iter().product::<u64>() * dtype.size() as u64;
-    columns.iter().map(|column| if *column == Column::Patch { patch } else { 8 }).sum()
 }

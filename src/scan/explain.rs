@@ -6,11 +6,11 @@ use bytesize::ByteSize;
 use serde::Serialize;
 
 use super::Plan;
-use super::builder::row_bytes;
+use super::columns::row_bytes;
+use super::cost::Cost;
+use crate::DType;
 use crate::encode::Layout;
-use crate::source::{band_bytes, pass_bytes};
 use crate::window::by;
-use crate::{DType, Edge, PadMode};
 
 /// The facts of a [`PatchScan`](crate::PatchScan), from arithmetic alone.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -58,9 +58,6 @@ pub struct Explain {
     pub copies: String,
 }
 
-/// What the program itself takes: code, libraries, threads. Measured by `windrow stream` of a tiny image.
-const PROGRAM_BYTES: u64 = 6 << 20;
-
 impl Explain {
     pub(super) fn new(plan: &Plan) -> Self {
         let encoder = &plan.encoder;
@@ -70,20 +67,8 @@ impl Explain {
         let row_bytes = row_bytes(grid, &encoder.columns, dtype);
         let batch_rows = plan.batch_rows;
         let batch_bytes = batch_rows * row_bytes;
-        let pixels = encoder.needs_pixels() && rows > 0;
-        let (band, bands) = if pixels { most_bands(plan) } else { (0, 0) };
-        let flying = (plan.prefetch as u64 + 1).min(rows.div_ceil(batch_rows));
+        let cost = Cost::new(plan, batch_bytes);
         let dense_bytes = rows.saturating_mul(row_bytes);
-        let axis = &grid.axes()[grid.sliding_axes()[0]];
-        let copies = if !pixels {
-            "nothing: no pixel is asked for".to_owned()
-        } else if info.resident {
-            format!("every row into its batch ({batch_bytes} bytes, recycled); the source is in memory whole")
-        } else if plan.spec.edge == Edge::Pad && plan.spec.pad_mode == PadMode::Wrap {
-            format!("every row into its batch; wrapping takes both ends of axis {} at once", axis.name)
-        } else {
-            format!("every row into its batch; the source is read in bands along {}", axis.name)
-        };
         Self {
             source: info.name.clone(),
             shape: info.shape.clone(),
@@ -102,25 +87,11 @@ impl Explain {
             batch_rows,
             batch_bytes,
             prefetch: plan.prefetch,
-            band_bytes: band,
-            peak_bytes: bands.saturating_add(flying.saturating_mul(batch_bytes)).saturating_add(PROGRAM_BYTES),
-            copies,
+            band_bytes: cost.band_bytes,
+            peak_bytes: cost.peak_bytes,
+            copies: cost.copies,
         }
     }
-}
-
-/// The most bytes of a band, and of all that a pass holds: the batch that reaches furthest along the band's axis decides.
-fn most_bands(plan: &Plan) -> (u64, u64) {
-    let grid = &plan.encoder.grid;
-    let number = grid.sliding_axes()[0];
-    let axis = &grid.axes()[number];
-    let full = grid.region(plan.rows.clone());
-    let wraps = plan.spec.edge == Edge::Pad && plan.spec.pad_mode == PadMode::Wrap;
-    let lines: u64 = grid.sliding().skip(1).map(|axis| axis.count).product::<u64>().max(1);
-    let steps = (plan.batch_rows - 1).div_ceil(lines).min(axis.count.saturating_sub(1));
-    let reach = if wraps { axis.len } else { steps.saturating_mul(axis.step).saturating_add(axis.extent) };
-    let info = plan.source.info();
-    (band_bytes(info, &full, number, reach), pass_bytes(info, &full, number, reach))
 }
 
 impl fmt::Display for Explain {

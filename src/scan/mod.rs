@@ -1,6 +1,8 @@
 //! [`PatchScan`]: the repeatable plan of a table of windows.
 
 mod builder;
+mod columns;
+mod cost;
 mod explain;
 
 use std::fmt;

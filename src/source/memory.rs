@@ -29,6 +29,10 @@ impl Source for MemorySource {
         &self.info
     }
 
+    fn view(&self) -> Option<&StridedView> {
+        Some(&self.view)
+    }
+
     fn open(&self, _: &BufferPool) -> Result<Box<dyn RegionReader>> {
         Ok(Box::new(ViewReader(self.view.clone())))
     }

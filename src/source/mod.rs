@@ -66,6 +66,11 @@ pub trait Source: fmt::Debug + Send + Sync {
     /// Shape, type and names.
     fn info(&self) -> &SourceInfo;
 
+    /// The array itself, if it is in memory before the source is opened.
+    fn view(&self) -> Option<&StridedView> {
+        None
+    }
+
     /// Starts one pass over the data. The reader takes its buffers from `pool`.
     ///
     /// # Errors

@@ -185,20 +185,28 @@ impl Grid {
         })
     }
 
+    /// The places that the windows `rows` take on each sliding axis, as ranges. There is at least one row.
+    pub(crate) fn spans(&self, rows: Range<u64>) -> Vec<Range<u64>> {
+        let (first, last) = (self.index(rows.start), self.index(rows.end - 1));
+        // Until the first axis on which the ends differ all windows share their place; behind it they take all.
+        let mut together = true;
+        let ends = first.into_iter().zip(last).zip(self.sliding());
+        ends.map(|((first, last), axis)| {
+            let range = if together { first..last + 1 } else { 0..axis.count };
+            together &= first == last;
+            range
+        })
+        .collect()
+    }
+
     /// The pixels that the windows `rows` touch, as one box of the array (their hull).
     pub fn region(&self, rows: Range<u64>) -> Region {
         if rows.is_empty() {
             return Region(vec![0..0; self.axes.len()]);
         }
-        let (first, last) = (self.index(rows.start), self.index(rows.end - 1));
-        // Until the first axis on which the ends differ all windows share their place; behind it they take all.
-        let mut together = true;
         let mut region = Region::whole(&self.axes.iter().map(|axis| axis.len).collect::<Vec<_>>());
-        for (i, &number) in self.sliding.iter().enumerate() {
-            let axis = &self.axes[number];
-            let range = if together { first[i]..last[i] + 1 } else { 0..axis.count };
-            together &= first[i] == last[i];
-            region.0[number] = axis.touched(range, self.pad_mode);
+        for (range, &number) in self.spans(rows).into_iter().zip(&self.sliding) {
+            region.0[number] = self.axes[number].touched(range, self.pad_mode);
         }
         region
     }

@@ -1,0 +1,97 @@
+//! Which columns a table has, and which of them are asked for.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::encode::{Column, Layout, Wrap, columns};
+use crate::{DType, Error, Grid, Result};
+
+/// Columns that a table may have: engines slow down long before.
+const MOST_COLUMNS: u64 = 1 << 16;
+
+/// Refuses what a layout has no way to hold.
+pub(super) fn check_layout(grid: &Grid, layout: Layout) -> Result<()> {
+    if layout != Layout::Columns {
+        return Ok(());
+    }
+    if let Some(axis) = grid.sliding().find(|axis| axis.shifted) {
+        let message = format!("a shifted window is no slice (axis {}): pad, or use layout tensor", axis.name);
+        return Err(Error::argument("layout", message));
+    }
+    let cells = grid.patch_shape().iter().try_fold(1u64, |n, &len| n.checked_mul(len));
+    if cells.is_none_or(|cells| cells > MOST_COLUMNS) {
+        let shape = crate::window::by(&grid.patch_shape());
+        let got = format!("{shape} pixels a window, a column each (layout tensor has one for all)");
+        return Err(Error::too_large("the number of columns", got, MOST_COLUMNS));
+    }
+    Ok(())
+}
+
+/// The columns asked for, in their order; `None` asks for all.
+pub(super) fn resolve(grid: &Grid, layout: Layout, wrap: Wrap, asked: Option<&[String]>) -> Result<Vec<Column>> {
+    let all = all(grid, layout, wrap);
+    let mut known = HashMap::with_capacity(all.len());
+    for (name, column) in &all {
+        if known.insert(name.as_str(), *column).is_some() {
+            return Err(Error::argument("axes", format!("two columns would be named {name:?}: rename that axis")));
+        }
+    }
+    let Some(asked) = asked else { return Ok(all.iter().map(|(_, column)| *column).collect()) };
+    let refuse = |message: String| Err(Error::argument("columns", message));
+    if asked.is_empty() {
+        return refuse(format!("none asked for: expected some of {}", list(&all)));
+    }
+    let mut chosen = Vec::with_capacity(asked.len());
+    for name in asked {
+        match known.get(name.as_str()) {
+            Some(column) => chosen.push(*column),
+            // All pixels, by the name that they have in the other layouts.
+            None if name == "patch" => {
+                chosen.extend(all.iter().map(|(_, column)| *column).filter(|c| matches!(c, Column::Pixel(_))));
+            }
+            None => return refuse(format!("no column {name:?}: the table has {}", list(&all))),
+        }
+    }
+    let mut seen = HashSet::with_capacity(chosen.len());
+    if let Some(twice) = chosen.iter().find(|column| !seen.insert(**column)) {
+        let name = all.iter().find(|(_, column)| column == twice).map_or("", |(name, _)| name);
+        return refuse(format!("{name:?} is asked for twice"));
+    }
+    Ok(chosen)
+}
+
+/// Every column that the table can have.
+fn all(grid: &Grid, layout: Layout, wrap: Wrap) -> Vec<(String, Column)> {
+    let mut all = vec![("window".to_owned(), Column::Window)];
+    all.extend(grid.sliding().enumerate().map(|(i, axis)| (axis.name.clone(), Column::Start(i))));
+    if layout != Layout::Columns {
+        all.push(("patch".to_owned(), Column::Patch));
+        return all;
+    }
+    if wrap == Wrap::Column {
+        all.push(("valid".to_owned(), Column::Valid));
+    }
+    let shape = grid.patch_shape();
+    let pixels = 0..shape.iter().product::<u64>() as usize;
+    all.extend(pixels.map(|pixel| (columns::name(&shape, pixel), Column::Pixel(pixel))));
+    all
+}
+
+/// The names, for an error; of very many the first ones.
+fn list(all: &[(String, Column)]) -> String {
+    let (shown, more) = if all.len() > 12 { (&all[..8], ", …, ") } else { (all, "") };
+    let names: Vec<_> = shown.iter().map(|(name, _)| name.as_str()).collect();
+    let last = if more.is_empty() { "" } else { &all[all.len() - 1].0 };
+    format!("{}{more}{last}", names.join(", "))
+}
+
+/// Bytes of one row of these columns.
+pub(super) fn row_bytes(grid: &Grid, columns: &[Column], dtype: DType) -> u64 {
+    let patch = grid.patch_shape().iter().product::<u64>() * dtype.size() as u64;
+    let bytes = |column: &Column| match column {
+        Column::Window | Column::Start(_) => 8,
+        Column::Patch => patch,
+        Column::Pixel(_) => dtype.size() as u64,
+        Column::Valid => 1,
+    };
+    columns.iter().map(bytes).sum()
+}

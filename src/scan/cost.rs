@@ -1,0 +1,118 @@
+//! What a scan holds in memory, and what it copies: arithmetic on the plan.
+
+use bytesize::ByteSize;
+
+use super::Plan;
+use crate::encode::{Column, Layout, columns};
+use crate::source::{band_bytes, pass_bytes};
+use crate::view::c_strides;
+use crate::{Edge, Grid, PadMode};
+
+/// What the program itself takes: code, libraries, threads. Measured by `windrow stream` of a tiny image.
+const PROGRAM_BYTES: u64 = 6 << 20;
+
+/// The memory of a scan while it is read.
+pub(super) struct Cost {
+    /// The most bytes of one band.
+    pub(super) band_bytes: u64,
+    /// The most bytes of all.
+    pub(super) peak_bytes: u64,
+    /// What is copied, in words.
+    pub(super) copies: String,
+}
+
+impl Cost {
+    pub(super) fn new(plan: &Plan, batch_bytes: u64) -> Self {
+        let rows = plan.rows.end - plan.rows.start;
+        let pixels = plan.encoder.needs_pixels() && rows > 0;
+        let lines = lines(plan);
+        let (band_bytes, pass_bytes) = if pixels { bands(plan, lines) } else { (0, 0) };
+        let (batch_bytes, copies) = match plan.encoder.layout {
+            _ if !pixels => (batch_bytes, "nothing: no pixel is asked for".to_owned()),
+            Layout::Columns => columns_batch(plan, lines),
+            _ => (batch_bytes, dense_copies(plan)),
+        };
+        let flying = (plan.prefetch as u64 + 1).min(rows.div_ceil(plan.batch_rows));
+        let peak_bytes = pass_bytes.saturating_add(flying.saturating_mul(batch_bytes)).saturating_add(PROGRAM_BYTES);
+        Self { band_bytes, peak_bytes, copies }
+    }
+}
+
+/// The most places on the first sliding axis that a batch touches.
+fn lines(plan: &Plan) -> u64 {
+    let grid = &plan.encoder.grid;
+    let line = grid.sliding().skip(1).map(|axis| axis.count).product::<u64>().max(1);
+    (plan.batch_rows - 1).div_ceil(line).saturating_add(1).min(grid.axes()[grid.sliding_axes()[0]].count)
+}
+
+/// The most bytes of a band, and of all that a pass holds: the batch that reaches furthest decides.
+fn bands(plan: &Plan, lines: u64) -> (u64, u64) {
+    let grid = &plan.encoder.grid;
+    let number = grid.sliding_axes()[0];
+    let axis = &grid.axes()[number];
+    let full = grid.region(plan.rows.clone());
+    let reach = lines.saturating_sub(1).saturating_mul(axis.step).saturating_add(axis.extent);
+    let reach = if wraps(plan) { axis.len } else { reach };
+    let info = plan.source.info();
+    (band_bytes(info, &full, number, reach), pass_bytes(info, &full, number, reach))
+}
+
+/// Whether a window may want both ends of the image at once.
+fn wraps(plan: &Plan) -> bool {
+    plan.spec.edge == Edge::Pad && plan.spec.pad_mode == PadMode::Wrap
+}
+
+fn dense_copies(plan: &Plan) -> String {
+    let info = plan.source.info();
+    let grid = &plan.encoder.grid;
+    let name = &grid.axes()[grid.sliding_axes()[0]].name;
+    if info.resident {
+        "every row into its batch; the source is in memory whole".to_owned()
+    } else if wraps(plan) {
+        format!("every row into its batch; wrapping takes both ends of axis {name} at once")
+    } else {
+        format!("every row into its batch; the source is read in bands along {name}")
+    }
+}
+
+/// The bytes of a batch of slices that are not the source's, and what they are.
+fn columns_batch(plan: &Plan, lines: u64) -> (u64, String) {
+    let encoder = &plan.encoder;
+    let (grid, info) = (&encoder.grid, plan.source.info());
+    let numbers = encoder.columns.iter().filter(|column| matches!(column, Column::Window | Column::Start(_))).count();
+    let of_lines = |others: &dyn Fn(&crate::GridAxis) -> u64| {
+        grid.sliding().skip(1).fold(lines, |n, axis| n.saturating_mul(others(axis)))
+    };
+    let strides = match plan.source.view() {
+        Some(view) => Some(view.strides().to_vec()),
+        None => c_strides(&info.shape.iter().map(|&n| n as usize).collect::<Vec<_>>()),
+    };
+    let slices = strides.and_then(|strides| columns::slices(grid, info.dtype, &strides));
+    if encoder.conversion.is_none() && slices.is_some() {
+        let numbers = of_lines(&|axis| axis.len).saturating_mul(8 * numbers as u64);
+        let decoded = if plan.source.view().is_some() { "the source" } else { "each band, as it is decoded" };
+        let text = format!("no pixel: every column is a slice of {decoded}{}", and_numbers(numbers));
+        return (numbers, text);
+    }
+    let far = |axis: &crate::GridAxis| (axis.extent - 1) / axis.step;
+    let lead = far(&grid.axes()[grid.sliding_axes()[0]]);
+    let positions = of_lines(&|axis| axis.count + far(axis));
+    let plane = positions / lines.max(1) * lines.saturating_add(lead);
+    let size = encoder.out_dtype().size() + if encoder.conversion.is_some() { info.dtype.size() } else { 0 };
+    let image = plane.saturating_mul(planes(grid)).saturating_mul(size as u64);
+    let numbers = positions.saturating_mul(8 * numbers as u64);
+    let what = if info.resident { "one image" } else { "one image a band" };
+    let text =
+        format!("{what}, rearranged so that every column is a slice: {}{}", ByteSize(image), and_numbers(numbers));
+    (image.saturating_add(numbers), text)
+}
+
+/// How many planes a rearranged image has.
+fn planes(grid: &Grid) -> u64 {
+    let axis_planes = |axis: &crate::GridAxis| if axis.sliding { axis.step.min(axis.window) } else { axis.len };
+    grid.axes().iter().fold(1, |n, axis| n.saturating_mul(axis_planes(axis)))
+}
+
+fn and_numbers(bytes: u64) -> String {
+    if bytes == 0 { String::new() } else { format!("; window ids and coordinates take {}", ByteSize(bytes)) }
+}
