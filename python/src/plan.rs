@@ -54,7 +54,7 @@ enum From<'py> {
 #[pymethods]
 impl Plan {
     #[new]
-    #[pyo3(signature = (source, *, window_shape, step, dilation, edge, pad, pad_mode, pad_value, axes, layout, columns,
+    #[pyo3(signature = (source, *, window_shape, step, dilation, edge, pad, pad_mode, pad_value, axes, layout, wrap, columns,
                         dtype, scale, offset, lossy, batch_rows, batch_bytes, page))]
     #[expect(clippy::too_many_arguments, reason = "one an option; the Python side names and documents them")]
     fn new(
@@ -69,6 +69,7 @@ impl Plan {
         pad_value: Number,
         axes: Option<Vec<Axis>>,
         layout: &str,
+        wrap: &str,
         columns: Option<Vec<String>>,
         dtype: Option<&str>,
         scale: f64,
@@ -94,6 +95,7 @@ impl Plan {
         };
         let mut builder = PatchScan::builder(source, spec)
             .layout(layout.parse().map_err(to_py)?)
+            .wrap(wrap.parse().map_err(to_py)?)
             .scale(scale)
             .offset(offset)
             .lossy(lossy);

@@ -35,6 +35,9 @@ PIECE_BYTES = 4 << 20
 
 def lazy(scan: Scan) -> pl.LazyFrame:
     """The columns of the scan as a lazy frame."""
+    if scan._options["layout"] == "columns":
+        # Slices of the image, and so no more than the image.
+        return pl.DataFrame(scan).lazy()
     pixels = "patch" in scan.columns
     piece = max(1, PIECE_BYTES // (prod(scan.patch_shape) * scan.dtype.itemsize))
     frame = pieces(scan, piece) if pixels and piece < MORSEL // 8 else frames(scan)

@@ -40,6 +40,7 @@ def scan(
     pad_value: float = 0,
     axes: int | str | Sequence[int | str] | None = None,
     layout: Layout = "tensor",
+    wrap: Literal["null", "column"] = "null",
     columns: Iterable[str] | None = None,
     rows: slice | range | tuple[int, int] | None = None,
     dtype: npt.DTypeLike | None = None,
@@ -73,7 +74,10 @@ def scan(
         The window axes, by number or name.
     layout
         How patches are held: "tensor", nested fixed-size lists; "fixed-shape-tensor", Arrow's canonical extension;
-        "binary", the same bytes; "columns", a column a pixel that is a slice of the image.
+        "binary", the same bytes; "columns", a column a pixel, ``p_0_0``, ``p_0_1``, …, that is a slice of the image: no
+        pixel is copied, and Arrow streams have rows more, windows that would wrap around the end of a line.
+    wrap
+        What tells such rows in layout "columns": "null", all their columns are null; or "column", a column ``valid``.
     columns
         Only these columns. Without "patch", no pixel is read.
     rows
@@ -96,6 +100,7 @@ def scan(
         pad_value=pad_value,
         axes=None if axes is None else [axes] if isinstance(axes, (int, str)) else list(axes),
         layout=layout,
+        wrap=wrap,
         columns=None if columns is None else [columns] if isinstance(columns, str) else list(columns),
         dtype=None if dtype is None else np.dtype(dtype).name,
         scale=1.0 if scale is None else float(scale),

@@ -27,6 +27,7 @@ class Plan:
         pad_value: float,
         axes: Sequence[int | str] | None,
         layout: str,
+        wrap: str,
         columns: Sequence[str] | None,
         dtype: str | None,
         scale: float,
