@@ -20,6 +20,7 @@ mod dtype;
 mod encode;
 mod error;
 mod reader;
+mod rows;
 mod scan;
 mod schema;
 #[cfg(feature = "image")]
@@ -27,6 +28,7 @@ mod sheet;
 #[cfg(any(feature = "ipc", feature = "parquet"))]
 pub mod sink;
 pub mod source;
+mod take;
 mod view;
 mod window;
 
@@ -40,5 +42,6 @@ pub use schema::{METADATA_KEY, TableInfo, TableSource};
 #[cfg(feature = "image")]
 pub use sheet::ContactSheet;
 pub use source::AnySource;
+pub use take::PatchTaker;
 pub use view::StridedView;
 pub use window::{AxisRef, Edge, Grid, GridAxis, PadMode, Pads, Segment, WindowSpec};

@@ -105,3 +105,44 @@ fn to_f64(dtype: DType, cell: &[u8]) -> f64 {
         DType::F64 => f64::from_ne_bytes(cell.try_into().unwrap()),
     }
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(600))]
+
+    #[test]
+    fn taken_rows_equal_the_naive_loop(
+        case in case(),
+        layout in 0..DENSE.len(),
+        picks in proptest::collection::vec(0.0..1.0f64, 0..30),
+        sorted in any::<bool>(),
+        as_file in any::<bool>(),
+    ) {
+        let expected = naive(&case.view, &case.spec);
+        let mut ids: Vec<_> = picks.iter().map(|pick| (pick * expected.len() as f64) as u64).collect();
+        if sorted {
+            ids.sort_unstable();
+        }
+        prop_assume!(!expected.is_empty() || ids.is_empty());
+        let source = if as_file { common::file_like(case.view) } else { case.view.into() };
+        let scan = PatchScan::builder(source, case.spec).layout(DENSE[layout]).build().unwrap();
+        let mut taker = scan.taker().unwrap();
+        for ids in [&ids[..], &ids[..ids.len() / 2]] {
+            let batch = taker.take(ids).unwrap();
+            prop_assert_eq!(batch.num_rows(), ids.len());
+            prop_assert_eq!(batch.schema(), scan.schema());
+            for (row, &id) in common::rows_of_batch(&batch).iter().zip(ids) {
+                prop_assert_eq!(row, &expected[id as usize]);
+            }
+        }
+        let past = taker.take(&[0, expected.len() as u64]).unwrap_err().to_string();
+        prop_assert!(past.contains(&format!("no window {}", if expected.is_empty() { 0 } else { expected.len() })), "{}", past);
+    }
+
+    #[test]
+    fn rows_of_a_file_equal_the_naive_loop(case in case(), batch_rows in 1..20u64, prefetch in 0..3usize) {
+        let expected = naive(&case.view, &case.spec);
+        let source = common::file_like(case.view);
+        let scan = PatchScan::builder(source, case.spec).batch_rows(batch_rows).prefetch(prefetch).build().unwrap();
+        prop_assert_eq!(rows_of(&scan), expected);
+    }
+}

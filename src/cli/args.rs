@@ -46,6 +46,9 @@ pub(super) enum Command {
         /// none, zstd, zstd:LEVEL, lz4 or (Parquet only) snappy [default: zstd:1]
         #[arg(long, value_name = "CODEC")]
         compression: Option<String>,
+        /// Store layout columns all the same: every column takes as much as the image
+        #[arg(long)]
+        store_columns: bool,
         /// No progress and no summary
         #[arg(short, long)]
         quiet: bool,
@@ -57,6 +60,9 @@ pub(super) enum Command {
         /// none, zstd, zstd:LEVEL or lz4
         #[arg(long, value_name = "CODEC", default_value = "none")]
         compression: String,
+        /// Send layout columns all the same: every column takes as much as the image
+        #[arg(long)]
+        store_columns: bool,
     },
 }
 
@@ -96,9 +102,12 @@ pub(super) struct ScanArgs {
     /// Only these columns: window,y,x,patch
     #[arg(long, value_name = "NAMES")]
     columns: Option<String>,
-    /// How patches are held: tensor, fixed-shape-tensor or binary
+    /// How patches are held: tensor, fixed-shape-tensor, binary or columns
     #[arg(long, value_name = "LAYOUT", default_value = "tensor")]
     layout: String,
+    /// In layout columns, rows that are no windows are null, or false in a column 'valid' [default: null]
+    #[arg(long, value_name = "null|column")]
+    wrap: Option<String>,
     /// Convert pixels: float32, uint8, …
     #[arg(long, value_name = "TYPE")]
     dtype: Option<String>,
@@ -170,6 +179,9 @@ impl ScanArgs {
 
     fn options(&self, mut builder: ScanBuilder) -> Result<ScanBuilder> {
         builder = builder.layout(self.layout.parse::<Layout>()?).lossy(self.lossy);
+        if let Some(wrap) = &self.wrap {
+            builder = builder.wrap(wrap.parse()?);
+        }
         if let Some(rows) = &self.rows {
             builder = builder.rows(parse::rows(rows)?);
         }

@@ -7,7 +7,8 @@ use std::time::Instant;
 use super::args::{Args, Command};
 use super::progress::{Progress, summary};
 use super::stop::Stoppable;
-use crate::sink::{Compression, Written, ipc};
+use crate::sink::Written;
+use crate::sink::ipc::{self, IpcOptions};
 use crate::{Error, ErrorKind, PatchScan, Result};
 
 /// How standard output is named in errors.
@@ -16,12 +17,14 @@ pub(super) const STDOUT: &str = "standard output";
 pub(super) fn run(args: Args) -> Result<()> {
     match args.command {
         Command::Info { scan, json } => info(&scan.resolve()?, json),
-        Command::Export { scan, output, compression, quiet } => {
+        Command::Export { scan, output, compression, store_columns, quiet } => {
             let target = Target::of(&output)?;
-            let compression = compression.map(|text| text.parse()).transpose()?;
-            export(&scan.resolve()?, &output, target, compression, quiet)
+            let compression = compression.map(|text| text.parse()).transpose()?.unwrap_or_default();
+            export(&scan.resolve()?, &output, target, IpcOptions { compression, store_columns }, quiet)
         }
-        Command::Stream { scan, compression } => stream(&scan.resolve()?, compression.parse()?),
+        Command::Stream { scan, compression, store_columns } => {
+            stream(&scan.resolve()?, IpcOptions { compression: compression.parse()?, store_columns })
+        }
     }
 }
 
@@ -36,16 +39,10 @@ fn info(scan: &PatchScan, json: bool) -> Result<()> {
     writeln!(io::stdout().lock(), "{text}").map_err(stdout_error)
 }
 
-fn export(
-    scan: &PatchScan,
-    output: &Path,
-    target: Target,
-    compression: Option<Compression>,
-    quiet: bool,
-) -> Result<()> {
+fn export(scan: &PatchScan, output: &Path, target: Target, options: IpcOptions, quiet: bool) -> Result<()> {
     let (start, explain) = (Instant::now(), scan.explain());
     let reader = Progress::new(Stoppable::new(scan.reader()?)?, &explain, quiet);
-    let written = target.write(reader, output, compression)?;
+    let written = target.write(reader, output, options)?;
     if !quiet {
         // Standard error may be closed; the file is written all the same.
         let _ = writeln!(io::stderr(), "{}", summary(output, written, &explain, start));
@@ -53,10 +50,10 @@ fn export(
     Ok(())
 }
 
-fn stream(scan: &PatchScan, compression: Compression) -> Result<()> {
+fn stream(scan: &PatchScan, options: IpcOptions) -> Result<()> {
     let reader = Stoppable::new(scan.reader()?)?;
     let mut out = io::stdout().lock();
-    ipc::write_stream(reader, &mut out, compression, STDOUT)?;
+    ipc::write_stream(reader, &mut out, &options, STDOUT)?;
     out.flush().map_err(stdout_error)
 }
 
@@ -89,21 +86,16 @@ impl Target {
         }
     }
 
-    fn write(
-        self,
-        reader: impl arrow_array::RecordBatchReader,
-        path: &Path,
-        compression: Option<Compression>,
-    ) -> Result<Written> {
+    fn write(self, reader: impl arrow_array::RecordBatchReader, path: &Path, options: IpcOptions) -> Result<Written> {
         match self {
             #[cfg(feature = "parquet")]
             Target::Parquet => {
                 use crate::sink::parquet::{ParquetOptions, write};
-                let compression = compression.unwrap_or_default();
-                write(reader, path, &ParquetOptions { compression, ..Default::default() })
+                let IpcOptions { compression, store_columns } = options;
+                write(reader, path, &ParquetOptions { compression, store_columns, ..Default::default() })
             }
-            Target::IpcFile => ipc::write_file(reader, path, compression.unwrap_or_default()),
-            Target::IpcStream => ipc::write_stream_file(reader, path, compression.unwrap_or_default()),
+            Target::IpcFile => ipc::write_file(reader, path, &options),
+            Target::IpcStream => ipc::write_stream_file(reader, path, &options),
         }
     }
 }

@@ -6,26 +6,41 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, Int64Array, UInt64Array};
 use arrow_buffer::ScalarBuffer;
 
+use crate::rows::Rows;
 use crate::{BufferPool, Grid, Result};
 
 /// The ids of `rows`.
-pub(super) fn windows(rows: &Range<u64>, pool: &BufferPool) -> Result<ArrayRef> {
-    let count = (rows.end - rows.start) as usize;
-    let mut memory = pool.take(count * 8)?;
-    for (slot, id) in bytemuck::cast_slice_mut::<u8, u64>(&mut memory).iter_mut().zip(rows.clone()) {
-        *slot = id;
+pub(super) fn windows(rows: &Rows<'_>, pool: &BufferPool) -> Result<ArrayRef> {
+    let mut memory = pool.take(rows.len() * 8)?;
+    let cells: &mut [u64] = bytemuck::cast_slice_mut(&mut memory);
+    match rows {
+        Rows::Range(range) => cells.iter_mut().zip(range.clone()).for_each(|(cell, id)| *cell = id),
+        Rows::Ids(ids) => cells.copy_from_slice(ids),
     }
     Ok(Arc::new(UInt64Array::new(ScalarBuffer::from(memory.freeze()), None)))
 }
 
 /// Where the windows of `rows` start on one sliding axis.
-pub(super) fn starts(grid: &Grid, sliding: usize, rows: &Range<u64>, pool: &BufferPool) -> Result<ArrayRef> {
-    let count = (rows.end - rows.start) as usize;
-    let mut memory = pool.take(count * 8)?;
-    let mut rest = bytemuck::cast_slice_mut::<u8, i64>(&mut memory);
+pub(super) fn starts(grid: &Grid, sliding: usize, rows: &Rows<'_>, pool: &BufferPool) -> Result<ArrayRef> {
+    let mut memory = pool.take(rows.len() * 8)?;
+    let cells: &mut [i64] = bytemuck::cast_slice_mut(&mut memory);
+    match rows {
+        Rows::Range(range) => fill_lines(grid, sliding, range.clone(), cells),
+        Rows::Ids(ids) => {
+            let axis = &grid.axes()[grid.sliding_axes()[sliding]];
+            let inner: u64 = grid.sliding().skip(sliding + 1).map(|axis| axis.count).product();
+            cells.iter_mut().zip(*ids).for_each(|(cell, id)| *cell = axis.start(id / inner % axis.count));
+        }
+    }
+    Ok(Arc::new(Int64Array::new(ScalarBuffer::from(memory.freeze()), None)))
+}
+
+/// Line by line of the grid there is nothing to divide.
+fn fill_lines(grid: &Grid, sliding: usize, rows: Range<u64>, cells: &mut [i64]) {
+    let mut rest = cells;
     let axis = &grid.axes()[grid.sliding_axes()[sliding]];
     let last = sliding + 1 == grid.sliding_axes().len();
-    for segment in grid.segments(rows.clone()) {
+    for segment in grid.segments(rows) {
         let (line, behind) = rest.split_at_mut(segment.len as usize);
         rest = behind;
         let first = segment.index[sliding];
@@ -42,5 +57,4 @@ pub(super) fn starts(grid: &Grid, sliding: usize, rows: &Range<u64>, pool: &Buff
             line[line.len() - 1] = axis.start(axis.count - 1);
         }
     }
-    Ok(Arc::new(Int64Array::new(ScalarBuffer::from(memory.freeze()), None)))
 }

@@ -3,11 +3,15 @@
 use std::ops::Range;
 
 use super::border;
-use super::kernel::{Line, Runs, copy_windows};
+use super::kernel::{Line, Runs, copy_each, copy_windows};
 use super::shuffle::Shuffle;
 use super::stage::Stage;
+use crate::rows::Rows;
 use crate::source::Band;
 use crate::{Grid, Segment};
+
+/// Windows anywhere are copied this many at a time.
+const STARTS: usize = 256;
 
 /// The windows of a grid over one band of its pixels.
 pub(super) struct Gather<'a> {
@@ -60,18 +64,65 @@ impl<'a> Gather<'a> {
     }
 
     /// Copies the windows `rows`, each in C order, one behind the other; `out` has exactly their bytes.
-    pub(super) fn rows(&mut self, rows: Range<u64>, out: &mut [u8]) {
-        let count = (rows.end - rows.start) as usize;
-        if count == 0 {
+    pub(super) fn copy(&mut self, rows: &Rows<'_>, out: &mut [u8]) {
+        if out.is_empty() {
             return;
         }
-        let patch = out.len() / count;
+        let patch = out.len() / rows.len();
+        match rows {
+            Rows::Range(range) => self.lines(range.clone(), patch, out),
+            Rows::Ids(ids) => self.scattered(ids, patch, out),
+        }
+    }
+
+    fn lines(&mut self, rows: Range<u64>, patch: usize, out: &mut [u8]) {
         let mut rest = out;
         for segment in self.grid.segments(rows) {
             let (line, behind) = rest.split_at_mut(segment.len as usize * patch);
             rest = behind;
             self.segment(segment, patch, line);
         }
+    }
+
+    /// Copies windows anywhere: those inside of the array many at a time, by their starts.
+    fn scattered(&self, ids: &[u64], patch: usize, out: &mut [u8]) {
+        let numbers = self.grid.sliding_axes();
+        let last = numbers.len() - 1;
+        let axis = &self.grid.axes()[numbers[last]];
+        // Ids are often sorted: then many lie in one line of the grid, which need not be found again.
+        let mut line = 0..0;
+        let (mut inside, mut line_start, mut index) = (false, 0, Vec::new());
+        let mut starts = Vec::with_capacity(ids.len().min(STARTS));
+        let mut rest = out;
+        let mut flush = |starts: &mut Vec<isize>, behind: usize| -> &mut [u8] {
+            let (ready, tail) = std::mem::take(&mut rest).split_at_mut(starts.len() * patch);
+            copy_each(self.bytes, &starts.as_slice(), &self.runs, ready);
+            starts.clear();
+            let (next, tail) = tail.split_at_mut(behind);
+            rest = tail;
+            next
+        };
+        for &id in ids {
+            if !line.contains(&id) {
+                let first = id - id % axis.count;
+                line = first..first + axis.count;
+                index = self.grid.index(first);
+                inside = (0..last).all(|i| self.interior[i].contains(&index[i]));
+                line_start = if inside { self.window_start(&index) } else { 0 };
+            }
+            let i = id - line.start;
+            if inside && self.interior[last].contains(&i) {
+                starts.push(line_start + (axis.start(i) - axis.start(0)) as isize * self.strides[numbers[last]]);
+                if starts.len() == STARTS {
+                    flush(&mut starts, 0);
+                }
+            } else {
+                let target = flush(&mut starts, patch);
+                index[last] = i;
+                border::copy_window(self, &index, target);
+            }
+        }
+        flush(&mut starts, 0);
     }
 
     /// Copies the windows of one line of the grid.

@@ -63,18 +63,23 @@ impl Runs {
         (low + span.min(0), high + span.max(0))
     }
 
-    /// How many of the `count` windows of a line can be copied by moves of `wide` bytes a run: the overshoot of every
-    /// move must stay within the source and within the target.
-    pub(super) fn wide_windows(&self, src_len: usize, line: Line, wide: usize, count: usize) -> usize {
-        let overshoot = wide - self.run;
-        let count = count.saturating_sub(overshoot.div_ceil(self.bytes()));
+    /// How many of the first `count` windows can be copied by moves of `wide` bytes a run: the overshoot of every move
+    /// must stay within the source and within the target.
+    pub(super) fn wide_windows(&self, src_len: usize, starts: &impl Starts, wide: usize, count: usize) -> usize {
+        let count = count.saturating_sub((wide - self.run).div_ceil(self.bytes()));
         let (low, high) = self.reach();
-        let room = src_len as isize - wide as isize - high - line.first;
-        if count == 0 || room < 0 || line.first + low + line.advance.min(0) * (count as isize - 1) < 0 {
-            return 0;
-        }
-        if line.advance > 0 { count.min((room / line.advance) as usize + 1) } else { count }
+        starts.between(-low, src_len as isize - wide as isize - high, count)
     }
+}
+
+/// Where windows start in the band's buffer, in bytes.
+pub(super) trait Starts {
+    /// The start of a window.
+    fn at(&self, i: usize) -> isize;
+
+    /// How many of the first `count` windows start at or behind `low` and not behind `high`: at most as many as do so
+    /// without one between them that doesn't.
+    fn between(&self, low: isize, high: isize, count: usize) -> usize;
 }
 
 /// A line of windows: the first starts at byte `first` of the band's buffer, the next ones `advance` bytes apart.
@@ -84,10 +89,32 @@ pub(super) struct Line {
     pub(super) advance: isize,
 }
 
+impl Starts for Line {
+    fn at(&self, i: usize) -> isize {
+        self.first + i as isize * self.advance
+    }
+
+    fn between(&self, low: isize, high: isize, count: usize) -> usize {
+        let room = high - self.first;
+        if count == 0 || room < 0 || self.first.min(self.at(count - 1)) < low {
+            return 0;
+        }
+        if self.advance > 0 { count.min((room / self.advance) as usize + 1) } else { count }
+    }
+}
+
+/// Windows anywhere.
+impl Starts for &[isize] {
+    fn at(&self, i: usize) -> isize {
+        self[i]
+    }
+
+    fn between(&self, low: isize, high: isize, count: usize) -> usize {
+        self[..count].iter().position(|&start| start < low || start > high).unwrap_or(count)
+    }
+}
+
 /// Copies the windows of a line one behind the other until `out` is full.
-///
-/// A run is copied by one move of a width that the compiler knows, even if that is more than the run: the next run
-/// overwrites what was too much. Only where that would leave the source or the target, runs are copied exactly.
 ///
 /// Where there is a [`Shuffle`] for these windows, it copies as many as it can before.
 pub(super) fn copy_windows(src: &[u8], line: Line, runs: &Runs, shuffle: Option<&Shuffle>, out: &mut [u8]) {
@@ -95,13 +122,20 @@ pub(super) fn copy_windows(src: &[u8], line: Line, runs: &Runs, shuffle: Option<
         Some(shuffle) => shuffle.copy_windows(src, line, runs, out),
         None => pairs::copy_windows(src, line, runs, out),
     };
-    let line = Line { first: line.first + done as isize * line.advance, ..line };
-    let out = &mut out[done * runs.bytes()..];
+    let line = Line { first: line.at(done), ..line };
+    copy_each(src, &line, runs, &mut out[done * runs.bytes()..]);
+}
+
+/// Copies windows one behind the other until `out` is full.
+///
+/// A run is copied by one move of a width that the compiler knows, even if that is more than the run: the next run
+/// overwrites what was too much. Only where that would leave the source or the target, runs are copied exactly.
+pub(super) fn copy_each(src: &[u8], starts: &impl Starts, runs: &Runs, out: &mut [u8]) {
     macro_rules! by_width {
         ($($wide:literal)*) => {
             match runs.run {
-                $(run if run <= $wide => by_rows::<$wide>(src, line, runs, out),)*
-                _ => exact(src, line, runs, out),
+                $(run if run <= $wide => by_rows::<$wide, _>(src, starts, runs, out),)*
+                _ => exact(src, starts, 0, runs, out),
             }
         };
     }
@@ -109,12 +143,12 @@ pub(super) fn copy_windows(src: &[u8], line: Line, runs: &Runs, shuffle: Option<
 }
 
 /// Small windows have their rows unrolled too.
-fn by_rows<const WIDE: usize>(src: &[u8], line: Line, runs: &Runs, out: &mut [u8]) {
+fn by_rows<const WIDE: usize, S: Starts>(src: &[u8], starts: &S, runs: &Runs, out: &mut [u8]) {
     macro_rules! by_rows {
         ($($rows:literal)*) => {
             match (runs.rows, WIDE) {
-                $(($rows, ..=64) => wide::<WIDE, $rows>(src, line, runs, out),)*
-                _ => wide::<WIDE, 0>(src, line, runs, out),
+                $(($rows, ..=64) => wide::<WIDE, $rows, S>(src, starts, runs, out),)*
+                _ => wide::<WIDE, 0, S>(src, starts, runs, out),
             }
         };
     }
@@ -122,9 +156,9 @@ fn by_rows<const WIDE: usize>(src: &[u8], line: Line, runs: &Runs, out: &mut [u8
 }
 
 /// Moves of WIDE bytes a run; ROWS is `runs.rows`, or 0 if the compiler need not know it.
-fn wide<const WIDE: usize, const ROWS: usize>(src: &[u8], line: Line, runs: &Runs, out: &mut [u8]) {
+fn wide<const WIDE: usize, const ROWS: usize, S: Starts>(src: &[u8], starts: &S, runs: &Runs, out: &mut [u8]) {
     let rows = if ROWS == 0 { runs.rows } else { ROWS };
-    let count = runs.wide_windows(src.len(), line, WIDE, out.len() / runs.bytes());
+    let count = runs.wide_windows(src.len(), starts, WIDE, out.len() / runs.bytes());
     let (fast, rest) = out.split_at_mut(count * runs.bytes());
     if count > 0 {
         assert!(rows == runs.rows && WIDE - runs.run <= rest.len());
@@ -142,27 +176,21 @@ fn wide<const WIDE: usize, const ROWS: usize>(src: &[u8], line: Line, runs: &Run
                 from = from.wrapping_offset(runs.row_stride);
             }
         };
-        let mut start = src.as_ptr().wrapping_offset(line.first);
-        if let [0] = runs.outer[..] {
-            for _ in 0..count {
-                copy(start);
-                start = start.wrapping_offset(line.advance);
-            }
-        } else {
-            for _ in 0..count {
-                runs.outer.iter().for_each(|&group| copy(start.wrapping_offset(group)));
-                start = start.wrapping_offset(line.advance);
+        for i in 0..count {
+            let start = src.as_ptr().wrapping_offset(starts.at(i));
+            match runs.outer[..] {
+                [0] => copy(start),
+                _ => runs.outer.iter().for_each(|&group| copy(start.wrapping_offset(group))),
             }
         }
     }
-    let line = Line { first: line.first + count as isize * line.advance, ..line };
-    exact(src, line, runs, rest);
+    exact(src, starts, count, runs, rest);
 }
 
-/// Runs of any length, each copied exactly.
-fn exact(src: &[u8], line: Line, runs: &Runs, out: &mut [u8]) {
-    let mut start = line.first;
-    for patch in out.chunks_exact_mut(runs.bytes()) {
+/// Runs of any length, each copied exactly; from window `first` on.
+fn exact(src: &[u8], starts: &impl Starts, first: usize, runs: &Runs, out: &mut [u8]) {
+    for (i, patch) in out.chunks_exact_mut(runs.bytes()).enumerate() {
+        let start = starts.at(first + i);
         let mut groups = patch.chunks_exact_mut(runs.run * runs.rows);
         for (&group, target) in runs.outer.iter().zip(&mut groups) {
             let mut at = start + group;
@@ -171,7 +199,6 @@ fn exact(src: &[u8], line: Line, runs: &Runs, out: &mut [u8]) {
                 at += runs.row_stride;
             }
         }
-        start += line.advance;
     }
 }
 

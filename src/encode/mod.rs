@@ -27,6 +27,7 @@ pub(crate) use convert::Conversion;
 use gather::Gather;
 pub(crate) use tensor::{flat_type, nested_type};
 
+use crate::rows::Rows;
 use crate::source::Band;
 use crate::{BufferPool, DType, Error, Grid, Result};
 
@@ -127,55 +128,72 @@ impl Encoder {
         if self.layout == Layout::Columns {
             return columns::encode(self, band, rows, pool);
         }
+        let rows = Rows::Range(rows);
+        let values = match band {
+            Some(band) => {
+                let mut values = pool.take(rows.len() * self.patch_bytes())?;
+                self.fill(band, &rows, &mut values, pool)?;
+                Some(values.freeze())
+            }
+            None => None,
+        };
+        self.batch(values, &rows, pool)
+    }
+
+    /// Bytes of a patch in the table.
+    pub(crate) fn patch_bytes(&self) -> usize {
+        self.cells() * self.out_dtype().size()
+    }
+
+    fn cells(&self) -> usize {
+        self.grid.patch_shape().iter().product::<u64>() as usize
+    }
+
+    /// Writes the pixels of the windows `rows`, densely, in the type of the table. `out` has exactly their bytes.
+    pub(crate) fn fill(&self, band: &Band, rows: &Rows<'_>, out: &mut [u8], pool: &BufferPool) -> Result<()> {
+        let mut gather = Gather::new(&self.grid, band, self.fill);
+        let Some(conversion) = &self.conversion else {
+            gather.copy(rows, out);
+            return Ok(());
+        };
+        let (from, to) = (self.cells() * self.dtype.size(), self.patch_bytes());
+        let piece = (CONVERT_BYTES / from).clamp(1, rows.len().max(1));
+        let mut scratch = pool.take(piece * from)?;
+        for (i, target) in out.chunks_mut(piece * to).enumerate() {
+            let count = target.len() / to;
+            let scratch = &mut scratch[..count * from];
+            gather.copy(&rows.slice(i * piece..i * piece + count), scratch);
+            conversion.apply(scratch, target);
+        }
+        Ok(())
+    }
+
+    /// The table of the windows `rows` around their pixels, which [`fill`](Self::fill) wrote.
+    pub(crate) fn batch(&self, values: Option<Buffer>, rows: &Rows<'_>, pool: &BufferPool) -> Result<RecordBatch> {
         let mut arrays: Vec<ArrayRef> = Vec::with_capacity(self.columns.len());
         for column in &self.columns {
-            arrays.push(match (column, band) {
-                (Column::Window, _) => coords::windows(&rows, pool)?,
-                (Column::Start(axis), _) => coords::starts(&self.grid, *axis, &rows, pool)?,
-                (Column::Patch, Some(band)) => self.patches(band, &rows, pool)?,
+            arrays.push(match (column, &values) {
+                (Column::Window, _) => coords::windows(rows, pool)?,
+                (Column::Start(axis), _) => coords::starts(&self.grid, *axis, rows, pool)?,
+                (Column::Patch, Some(values)) => self.patches(values.clone(), rows.len())?,
                 (Column::Patch, None) => unreachable!("patches are asked for, so the reader brings a band"),
                 (Column::Pixel(_) | Column::Valid, _) => unreachable!("columns of layout columns only"),
             });
         }
-        let options = RecordBatchOptions::new().with_row_count(Some((rows.end - rows.start) as usize));
+        let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
         Ok(RecordBatch::try_new_with_options(self.schema.clone(), arrays, &options)?)
     }
 
-    fn patches(&self, band: &Band, rows: &Range<u64>, pool: &BufferPool) -> Result<ArrayRef> {
-        let count = (rows.end - rows.start) as usize;
-        let cells = self.grid.patch_shape().iter().product::<u64>() as usize;
-        let values = self.values(band, rows, cells, pool)?;
+    fn patches(&self, values: Buffer, count: usize) -> Result<ArrayRef> {
         let dtype = self.out_dtype();
         match self.layout {
             Layout::Tensor => tensor::nested(values, dtype, count, &self.grid),
-            Layout::FixedShapeTensor => tensor::flat(values, dtype, count, cells),
+            Layout::FixedShapeTensor => tensor::flat(values, dtype, count, self.cells()),
             Layout::Binary => {
-                let size = (cells * dtype.size()) as i32;
-                Ok(Arc::new(FixedSizeBinaryArray::try_new(size, values, None)?))
+                let values = values.slice_with_length(0, count * self.patch_bytes());
+                Ok(Arc::new(FixedSizeBinaryArray::try_new(self.patch_bytes() as i32, values, None)?))
             }
             Layout::Columns => unreachable!("encoded on its own"),
         }
-    }
-
-    /// The pixels of all patches, densely, in the type of the table.
-    fn values(&self, band: &Band, rows: &Range<u64>, cells: usize, pool: &BufferPool) -> Result<Buffer> {
-        let count = (rows.end - rows.start) as usize;
-        let mut gather = Gather::new(&self.grid, band, self.fill);
-        let Some(conversion) = &self.conversion else {
-            let mut out = pool.take(count * cells * self.dtype.size())?;
-            gather.rows(rows.clone(), &mut out);
-            return Ok(out.freeze());
-        };
-        let (from, to) = (cells * self.dtype.size(), cells * conversion.to().size());
-        let mut out = pool.take(count * to)?;
-        let piece = (CONVERT_BYTES / from).clamp(1, count.max(1));
-        let mut scratch = pool.take(piece * from)?;
-        for (i, target) in out.chunks_mut(piece * to).enumerate() {
-            let first = rows.start + (i * piece) as u64;
-            let scratch = &mut scratch[..target.len() / to * from];
-            gather.rows(first..first + (target.len() / to) as u64, scratch);
-            conversion.apply(scratch, target);
-        }
-        Ok(out.freeze())
     }
 }

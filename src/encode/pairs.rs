@@ -10,7 +10,7 @@ pub(super) fn copy_windows(src: &[u8], line: Line, runs: &Runs, out: &mut [u8]) 
     if runs.run != 8 || !runs.rows.is_multiple_of(2) || cfg!(not(target_arch = "x86_64")) {
         return 0;
     }
-    let count = runs.wide_windows(src.len(), line, 8, out.len() / runs.bytes());
+    let count = runs.wide_windows(src.len(), &line, 8, out.len() / runs.bytes());
     assert!(count * runs.bytes() <= out.len());
     #[cfg(target_arch = "x86_64")]
     match (runs.rows, &runs.outer[..]) {

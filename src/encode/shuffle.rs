@@ -57,7 +57,7 @@ impl Shuffle {
     pub(super) fn copy_windows(&self, src: &[u8], line: Line, runs: &Runs, out: &mut [u8]) -> usize {
         // The last store of a group may overshoot by all but one byte.
         let room = out.len().saturating_sub(STORE - 1) / runs.bytes();
-        let groups = runs.wide_windows(src.len(), line, LOAD, room) / self.group;
+        let groups = runs.wide_windows(src.len(), &line, LOAD, room) / self.group;
         let count = self.group * groups;
         #[cfg(target_arch = "x86_64")]
         if groups > 0 {

@@ -17,6 +17,7 @@ pub use explain::Explain;
 use crate::encode::Encoder;
 use crate::reader::PatchReader;
 use crate::source::AnySource;
+use crate::take::PatchTaker;
 use crate::{Grid, Result, WindowSpec};
 
 /// A table of the sliding windows of an array, as a plan: cheap to clone, and every [`reader`](Self::reader) starts
@@ -108,6 +109,14 @@ impl PatchScan {
     pub fn reader(&self) -> Result<PatchReader> {
         let plan = &self.0;
         PatchReader::new(&*plan.source, plan.encoder.clone(), plan.rows.clone(), plan.batch_rows, plan.prefetch)
+    }
+
+    /// Opens the source for windows by id, in any order: any window of the grid, whatever the rows of this scan.
+    ///
+    /// # Errors
+    /// If the source can't be opened, or the layout is `columns`.
+    pub fn taker(&self) -> Result<PatchTaker> {
+        PatchTaker::new(&*self.0.source, self.0.encoder.clone())
     }
 }
 

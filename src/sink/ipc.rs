@@ -9,8 +9,23 @@ use arrow_ipc::writer::{FileWriter, IpcWriteOptions, StreamWriter};
 use arrow_schema::ArrowError;
 
 use super::atomic::AtomicFile;
-use super::{Compression, Written};
+use super::{Compression, Written, refuse_columns};
 use crate::{Error, ErrorKind, Result};
+
+/// How Arrow IPC is written.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct IpcOptions {
+    /// The codec of every buffer. Default: Zstandard, level 1.
+    pub compression: Compression,
+    /// Store a table of layout `columns`, in which every column takes as much as the image. Default: refuse it.
+    pub store_columns: bool,
+}
+
+impl From<Compression> for IpcOptions {
+    fn from(compression: Compression) -> Self {
+        Self { compression, store_columns: false }
+    }
+}
 
 /// Writes all batches of `reader` into the Arrow IPC file `path` (random access to batches), which appears when it is
 /// whole.
@@ -21,9 +36,9 @@ use crate::{Error, ErrorKind, Result};
 /// # Errors
 /// If the reader fails, the codec is not one of IPC (`none`, `zstd`, `lz4`), or the file can't be written. The target
 /// then holds what it held before.
-pub fn write_file(reader: impl RecordBatchReader, path: impl AsRef<Path>, compression: Compression) -> Result<Written> {
+pub fn write_file(reader: impl RecordBatchReader, path: impl AsRef<Path>, options: &IpcOptions) -> Result<Written> {
     let path = path.as_ref();
-    let options = options(compression)?;
+    let options = codec(&reader, options)?;
     let fail = |error| arrow_error(path, error);
     let file = AtomicFile::create(path)?;
     let mut writer = FileWriter::try_new_with_options(file, &reader.schema(), options).map_err(fail)?;
@@ -44,11 +59,11 @@ pub fn write_file(reader: impl RecordBatchReader, path: impl AsRef<Path>, compre
 pub fn write_stream_file(
     reader: impl RecordBatchReader,
     path: impl AsRef<Path>,
-    compression: Compression,
+    options: &IpcOptions,
 ) -> Result<Written> {
     let path = path.as_ref();
     let mut file = AtomicFile::create(path)?;
-    let rows = write_stream(reader, &mut file, compression, path)?;
+    let rows = write_stream(reader, &mut file, options, path)?;
     let bytes = file.commit()?;
     Ok(Written { rows, bytes })
 }
@@ -61,10 +76,10 @@ pub fn write_stream_file(
 pub fn write_stream(
     reader: impl RecordBatchReader,
     out: impl Write,
-    compression: Compression,
+    options: &IpcOptions,
     name: impl AsRef<Path>,
 ) -> Result<u64> {
-    let options = options(compression)?;
+    let options = codec(&reader, options)?;
     let fail = |error| arrow_error(name.as_ref(), error);
     let mut writer = StreamWriter::try_new_with_options(out, &reader.schema(), options).map_err(fail)?;
     let mut rows = 0;
@@ -77,13 +92,15 @@ pub fn write_stream(
     Ok(rows)
 }
 
-fn options(compression: Compression) -> Result<IpcWriteOptions> {
-    let (codec, level) = match compression {
+/// Arrow's options for a table, if it can be stored.
+fn codec(reader: &impl RecordBatchReader, options: &IpcOptions) -> Result<IpcWriteOptions> {
+    refuse_columns(&reader.schema(), options.store_columns)?;
+    let (codec, level) = match options.compression {
         Compression::None => (None, None),
         Compression::Zstd(level) => (Some(CompressionType::ZSTD), level.map(i32::from)),
         Compression::Lz4 => (Some(CompressionType::LZ4_FRAME), None),
         Compression::Snappy => {
-            let message = format!("{compression} is not a codec of Arrow IPC: expected none, zstd, zstd:LEVEL or lz4");
+            let message = "snappy is not a codec of Arrow IPC: expected none, zstd, zstd:LEVEL or lz4";
             return Err(Error::argument("compression", message));
         }
     };

@@ -12,6 +12,27 @@ pub mod parquet;
 
 pub use compression::Compression;
 
+use arrow_schema::Schema;
+
+use crate::{Error, Layout, Result, TableInfo};
+
+/// Refuses a table in [`Layout::Columns`], unless it is asked for twice: in memory its columns are slices of one image,
+/// but a file stores every one of them whole.
+fn refuse_columns(schema: &Schema, store_columns: bool) -> Result<()> {
+    let info = if store_columns { None } else { TableInfo::from_schema(schema)? };
+    match info {
+        Some(info) if info.layout == Layout::Columns => {
+            let columns = schema.fields().len();
+            let message = format!(
+                "columns are slices of one image only in memory; stored, each of the {columns} takes as much as the \
+                 image. Use layout binary or tensor, or insist with store_columns (--store-columns)"
+            );
+            Err(Error::argument("layout", message))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// What a sink wrote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Written {

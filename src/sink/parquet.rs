@@ -12,7 +12,7 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPrope
 use parquet::schema::types::ColumnPath;
 
 use super::atomic::AtomicFile;
-use super::{Compression, Written};
+use super::{Compression, Written, refuse_columns};
 use crate::{Error, ErrorKind, Result};
 
 /// How a Parquet file is written.
@@ -25,11 +25,18 @@ pub struct ParquetOptions {
     pub page_bytes: usize,
     /// Bytes of a row group before compression, which a reader may hold at once. Default: 128 MiB.
     pub row_group_bytes: usize,
+    /// Store a table of layout `columns`, in which every column takes as much as the image. Default: refuse it.
+    pub store_columns: bool,
 }
 
 impl Default for ParquetOptions {
     fn default() -> Self {
-        Self { compression: Compression::default(), page_bytes: 4 << 20, row_group_bytes: 128 << 20 }
+        Self {
+            compression: Compression::default(),
+            page_bytes: 4 << 20,
+            row_group_bytes: 128 << 20,
+            store_columns: false,
+        }
     }
 }
 
@@ -46,8 +53,9 @@ impl Default for ParquetOptions {
 pub fn write(reader: impl RecordBatchReader, path: impl AsRef<Path>, options: &ParquetOptions) -> Result<Written> {
     let path = path.as_ref();
     let fail = |error| parquet_error(path, error);
-    let file = AtomicFile::create(path)?;
     let schema = reader.schema();
+    refuse_columns(&schema, options.store_columns)?;
+    let file = AtomicFile::create(path)?;
     let mut writer = ArrowWriter::try_new(file, schema.clone(), Some(properties(&schema, options))).map_err(fail)?;
     let (mut rows, mut group) = (0, 0);
     for batch in reader {

@@ -44,6 +44,11 @@ impl Bands {
         Ok(Self { reader, pool: pool.clone(), dtype: info.dtype, full, axis, growth, current })
     }
 
+    /// Whether the band holds all that the pass may need, so that there is only this one.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.current.as_ref().is_some_and(|band| band.region == self.full)
+    }
+
     /// A band that holds `need` on the axis of this pass.
     pub(crate) fn band(&mut self, need: Range<u64>) -> Result<Band> {
         if let Some(band) = &self.current {
@@ -57,7 +62,12 @@ impl Bands {
         let kept = self.current.take().and_then(|band| keep(&band, self.axis, &need));
         let read = kept.as_ref().map_or(need.start, |band| band.region.0[self.axis].end)..end;
         let fresh = self.full.with(self.axis, read);
-        let view = self.reader.read(&fresh)?;
+        let view = if fresh.pixels() == 0 {
+            // Windows that lie in constant padding as a whole need no pixel, and a source is not asked for none.
+            StridedView::from_buffer(Vec::<u64>::new().into(), self.dtype, &fresh.shape())?
+        } else {
+            self.reader.read(&fresh)?
+        };
         debug_assert_eq!(view.shape(), fresh.shape());
         let fresh = Band { view, region: fresh };
         let band = match kept {

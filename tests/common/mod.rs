@@ -5,7 +5,8 @@
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, RecordBatch, UInt64Array};
 use proptest::prelude::*;
-use windrow::{DType, Edge, PadMode, Pads, PatchScan, Scalar, StridedView, WindowSpec};
+use windrow::source::{Region, RegionReader, Source, SourceInfo};
+use windrow::{AnySource, BufferPool, DType, Edge, PadMode, Pads, PatchScan, Scalar, StridedView, WindowSpec};
 
 /// What one axis of a case looks like.
 #[derive(Clone, Debug)]
@@ -262,4 +263,41 @@ pub fn case() -> impl Strategy<Value = Case> {
             Case { view, spec }
         })
     })
+}
+
+/// An array that behaves like a file: read band by band, each as an array of its own, two lines a chunk.
+#[derive(Debug)]
+struct FileLike(StridedView, SourceInfo);
+
+impl Source for FileLike {
+    fn info(&self) -> &SourceInfo {
+        &self.1
+    }
+
+    fn open(&self, _: &BufferPool) -> windrow::Result<Box<dyn RegionReader>> {
+        Ok(Box::new(FileReader(self.0.clone())))
+    }
+}
+
+struct FileReader(StridedView);
+
+impl RegionReader for FileReader {
+    fn read(&mut self, region: &Region) -> windrow::Result<StridedView> {
+        assert!(region.pixels() > 0, "no empty region is asked for: {region:?}");
+        let mut view = self.0.clone();
+        for (axis, range) in region.0.iter().enumerate() {
+            view = view.slice(axis, range.start as usize..range.end as usize, 1)?;
+        }
+        let buffer = arrow_buffer::MutableBuffer::from_iter(bytes_of(&view)).into();
+        StridedView::from_buffer(buffer, view.dtype(), view.shape())
+    }
+}
+
+/// A view as a source that is read band by band.
+pub fn file_like(view: StridedView) -> AnySource {
+    let shape: Vec<_> = view.shape().iter().map(|&n| n as u64).collect();
+    let chunk = shape.iter().map(|&n| n.min(2)).collect();
+    let name = "file".to_owned();
+    let info = SourceInfo { name, shape, dtype: view.dtype(), axes: None, chunk, resident: false };
+    AnySource::new(FileLike(view, info))
 }
