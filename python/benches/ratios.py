@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-import resource
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,7 +30,7 @@ def best(work: Callable[[], Any], times: int = 3) -> float:
 
 def peak() -> float:
     """MiB that this process had at most so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) / 1024
 
 
 def predict(s: wr.Scan, weights: np.ndarray) -> np.ndarray:

@@ -80,20 +80,26 @@ fn fill(reader: &mut impl RecordBatchReader, out: &mut [u8]) -> PyResult<()> {
 
 /// Copies the pixels of these windows into `out`, which has exactly their bytes.
 pub(crate) fn copy(builder: &ScanBuilder, windows: &[u64], out: &mut [u8]) -> PyResult<()> {
-    if windows.is_empty() {
-        return Ok(());
-    }
+    let &[first, ..] = windows else { return Ok(()) };
     let patch = out.len() / windows.len();
-    let mut rest = out;
-    for run in windows.chunk_by(|a, b| a.checked_add(1) == Some(*b)) {
-        let (target, behind) = rest.split_at_mut(run.len() * patch);
-        rest = behind;
-        let builder = builder.clone().rows(run[0]..run[0].saturating_add(run.len() as u64));
-        let builder = if target.len() < SMALL { builder.prefetch(0) } else { builder };
-        fill(&mut builder.build().and_then(|scan| scan.reader()).map_err(to_py)?, target)?;
+    if windows.windows(2).all(|pair| pair[0].checked_add(1) == Some(pair[1])) {
+        let builder = builder.clone().rows(first..first.saturating_add(windows.len() as u64));
+        let builder = if out.len() < SMALL { builder.prefetch(0) } else { builder };
+        return fill(&mut builder.build().and_then(|scan| scan.reader()).map_err(to_py)?, out);
+    }
+    let scan = builder.clone().build().map_err(to_py)?;
+    let mut taker = scan.taker().map_err(to_py)?;
+    // Of a file all at once: each call goes forward through it. Of an array in pieces that stay in cache.
+    let piece = if scan.source().info().resident { (PIECE / patch).max(1) } else { windows.len() };
+    for (ids, target) in windows.chunks(piece).zip(out.chunks_mut(piece * patch)) {
+        target.copy_from_slice(pixels(&taker.take(ids).map_err(to_py)?));
+        Python::attach(|py| py.check_signals())?;
     }
     Ok(())
 }
+
+/// Bytes that are gathered before they are copied on.
+const PIECE: usize = 1 << 20;
 
 /// Below this many bytes another thread costs more than it does.
 const SMALL: usize = 1 << 20;

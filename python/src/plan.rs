@@ -6,7 +6,7 @@ use numpy::{PyReadonlyArray1, PyReadwriteArray1, PyUntypedArray};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyCapsule};
-use windrow::sink::ipc;
+use windrow::sink::ipc::{self, IpcOptions};
 use windrow::sink::parquet::{self, ParquetOptions};
 use windrow::{AnySource, ContactSheet, DType, Edge, Layout, Pads, PatchScan, ScanBuilder, WindowSpec};
 
@@ -252,10 +252,11 @@ impl Plan {
         py: Python<'_>,
         path: PathBuf,
         compression: &str,
+        store_columns: bool,
         progress: Option<Py<PyAny>>,
     ) -> PyResult<(u64, u64)> {
         let compression = compression.parse().map_err(to_py)?;
-        let options = ParquetOptions { compression, ..ParquetOptions::default() };
+        let options = ParquetOptions { compression, store_columns, ..ParquetOptions::default() };
         watch::run(py, self.readable()?, progress, |reader| parquet::write(reader, &path, &options))
     }
 
@@ -266,14 +267,16 @@ impl Plan {
         path: PathBuf,
         compression: &str,
         stream: bool,
+        store_columns: bool,
         progress: Option<Py<PyAny>>,
     ) -> PyResult<(u64, u64)> {
         let compression = compression.parse().map_err(to_py)?;
+        let options = IpcOptions { compression, store_columns };
         watch::run(py, self.readable()?, progress, |reader| {
             if stream {
-                ipc::write_stream_file(reader, &path, compression)
+                ipc::write_stream_file(reader, &path, &options)
             } else {
-                ipc::write_file(reader, &path, compression)
+                ipc::write_file(reader, &path, &options)
             }
         })
     }

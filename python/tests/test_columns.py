@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import duckdb
 import numpy as np
 import polars as pl
@@ -63,3 +65,11 @@ def test_the_same_numbers(photo: np.ndarray) -> None:
     assert windows["window"].to_list() == list(range(len(s)))
     valid = wr.scan(photo, WINDOW, layout="columns", wrap="column")
     assert valid.lazy().filter("valid").select(pl.len()).collect().item() == len(s)
+
+
+def test_stored_only_on_request(photo: np.ndarray, tmp_path: Path) -> None:
+    s = wr.scan(photo, WINDOW, layout="columns")
+    for write in (s.write_parquet, s.write_ipc):
+        with pytest.raises(ValueError, match="store_columns"):
+            write(tmp_path / "table")
+        assert write(tmp_path / "table", store_columns=True) > photo.nbytes

@@ -336,6 +336,7 @@ class Scan:
         path: str | os.PathLike[str],
         *,
         compression: str = "zstd:1",
+        store_columns: bool = False,
         progress: bool | Callable[[int, int], object] = False,
     ) -> int:
         """Writes the table into a Parquet file, which appears when it is whole; gives its size in bytes.
@@ -344,18 +345,21 @@ class Scan:
         ----------
         compression
             "none", "zstd", "zstd:LEVEL" (1 to 22), "lz4" or "snappy".
+        store_columns
+            Layout "columns" is as large as the dense table once it is on disk, and so refused unless this is True.
         progress
             True shows a bar in a terminal or notebook; a function is called with rows done and rows in all.
         """
         with watching(progress, len(self)) as told:
-            return self._plan.write_parquet(os.fspath(path), compression, told)[1]
+            return self._plan.write_parquet(os.fspath(path), compression, store_columns, told)[1]
 
     def write_ipc(
         self,
         path: str | os.PathLike[str],
         *,
-        compression: str = "zstd",
+        compression: str = "zstd:1",
         stream: bool = False,
+        store_columns: bool = False,
         progress: bool | Callable[[int, int], object] = False,
     ) -> int:
         """Writes the table into an Arrow IPC file, which appears when it is whole; gives its size in bytes.
@@ -363,14 +367,14 @@ class Scan:
         Parameters
         ----------
         compression
-            "none", "zstd" or "lz4".
+            "none", "zstd", "zstd:LEVEL" (1 to 22) or "lz4".
         stream
             The stream format instead of the one with random access.
-        progress
+        store_columns, progress
             As in `write_parquet`.
         """
         with watching(progress, len(self)) as told:
-            return self._plan.write_ipc(os.fspath(path), compression, stream, told)[1]
+            return self._plan.write_ipc(os.fspath(path), compression, stream, store_columns, told)[1]
 
 
 def _lengths(name: str, value: Any) -> list[int]:

@@ -68,10 +68,15 @@ class Plan:
     def gather(self, windows: npt.NDArray[np.uint64], out: npt.NDArray[np.uint8]) -> None: ...
     def sheet(self, windows: npt.NDArray[np.uint64], across: int) -> bytes: ...
     def write_parquet(
-        self, path: str, compression: str, progress: Callable[[int], object] | None
+        self, path: str, compression: str, store_columns: bool, progress: Callable[[int], object] | None
     ) -> tuple[int, int]: ...
     def write_ipc(
-        self, path: str, compression: str, stream: bool, progress: Callable[[int], object] | None
+        self,
+        path: str,
+        compression: str,
+        stream: bool,
+        store_columns: bool,
+        progress: Callable[[int], object] | None,
     ) -> tuple[int, int]: ...
 
 @final
