@@ -258,7 +258,8 @@ impl Scalar {
                 let value = match self {
                     Scalar::Int(v) => <$t>::try_from(v).ok(),
                     Scalar::Uint(v) => <$t>::try_from(v).ok(),
-                    Scalar::Float(v) if v.fract() == 0.0 && v.abs() < 9.0e18 => <$t>::try_from(v as i64).ok(),
+                    // Below 2^65 in size: exact in an i128, and beyond any of the types.
+                    Scalar::Float(v) if v.fract() == 0.0 && v.abs() < 3.0e19 => <$t>::try_from(v as i128).ok(),
                     Scalar::Float(_) => None,
                 };
                 let value = value.ok_or_else(|| {
@@ -285,11 +286,32 @@ impl Scalar {
             DType::I16 => int!(i16),
             DType::I32 => int!(i32),
             DType::I64 => int!(i64),
-            DType::F16 => cell[..2].copy_from_slice(&f16::from_f64(self.to_f64()).to_ne_bytes()),
-            DType::F32 => cell[..4].copy_from_slice(&(self.to_f64() as f32).to_ne_bytes()),
-            DType::F64 => cell.copy_from_slice(&self.to_f64().to_ne_bytes()),
+            DType::F16 => {
+                let value = f16::from_f64(self.to_f64());
+                self.check_float(value.to_f64(), dtype)?;
+                cell[..2].copy_from_slice(&value.to_ne_bytes());
+            }
+            DType::F32 => {
+                let value = self.to_f64() as f32;
+                self.check_float(value.into(), dtype)?;
+                cell[..4].copy_from_slice(&value.to_ne_bytes());
+            }
+            DType::F64 => {
+                self.check_float(self.to_f64(), dtype)?;
+                cell.copy_from_slice(&self.to_f64().to_ne_bytes());
+            }
         }
         Ok(cell)
+    }
+
+    /// A whole number must be the float; a fraction may be rounded, but not to infinity.
+    fn check_float(self, value: f64, dtype: DType) -> Result<()> {
+        let holds = match self {
+            Scalar::Int(v) => value as i128 == v.into() && value.is_finite(),
+            Scalar::Uint(v) => value as i128 == v.into() && value.is_finite(),
+            Scalar::Float(v) => value.is_finite() || !v.is_finite(),
+        };
+        if holds { Ok(()) } else { Err(Error::argument("pad_value", format!("{self} is not a {dtype}"))) }
     }
 
     /// The nearest `f64`.
@@ -375,6 +397,8 @@ mod tests {
         assert_eq!(Scalar::Int(255).to_cell(DType::U8).unwrap()[0], 255);
         assert_eq!(Scalar::Float(-3.0).to_cell(DType::I8).unwrap()[0], 253);
         assert_eq!(Scalar::Uint(u64::MAX).to_cell(DType::U64).unwrap(), [255; 8]);
+        assert_eq!(Scalar::Float(1e19).to_cell(DType::U64).unwrap(), 10_000_000_000_000_000_000u64.to_ne_bytes());
+        assert!(Scalar::Float(0.1).to_cell(DType::F32).is_ok() && Scalar::Float(f64::NAN).to_cell(DType::F16).is_ok());
         assert_eq!(&Scalar::Float(0.5).to_cell(DType::F32).unwrap()[..4], &0.5f32.to_ne_bytes());
         for (scalar, dtype) in [
             (Scalar::Int(256), DType::U8),
@@ -383,6 +407,11 @@ mod tests {
             (Scalar::Float(f64::NAN), DType::I64),
             (Scalar::Float(1e300), DType::I64),
             (Scalar::Int(2), DType::Bool),
+            (Scalar::Int(16777217), DType::F32),
+            (Scalar::Int(70000), DType::F16),
+            (Scalar::Float(1e300), DType::F32),
+            (Scalar::Int((1 << 53) + 1), DType::F64),
+            (Scalar::Float(1e20), DType::U64),
         ] {
             let message = scalar.to_cell(dtype).unwrap_err().to_string();
             assert!(message.contains(&scalar.to_string()) && message.contains(dtype.name()), "{message}");

@@ -32,6 +32,18 @@ impl Conversion {
             let message = format!("{from} does not fit into {to}: lossy (--lossy) would round and saturate");
             return Err(Error::argument("dtype", message));
         }
+        for (name, value) in [("scale", scale), ("offset", offset)] {
+            // Floats are computed in float32, unless the table is of float64.
+            let used = if matches!(to, DType::F16 | DType::F32) { f64::from(value as f32) } else { value };
+            if !used.is_finite() || (used == 0.0 && value != 0.0) {
+                return Err(Error::argument(name, format!("{value} is not a float32, in which {to} is computed")));
+            }
+        }
+        let most = largest(from) * scale.abs() + offset.abs();
+        if !lossy && scaled && to == DType::F16 && most > f64::from(f16::MAX) && !from.is_float() {
+            let message = format!("{from} scaled may reach {most}, and {to} ends at {}", f16::MAX);
+            return Err(Error::argument("scale", format!("{message}: ask for float32, or lossy (--lossy)")));
+        }
         if !lossy && scaled && !to.is_float() {
             let message = format!("a scaled {from} is rounded to {to}: ask for float32, or lossy (--lossy)");
             return Err(Error::argument("scale", message));
@@ -61,7 +73,7 @@ impl Conversion {
         match self.to {
             DType::F32 if plain => map(src, out, A::to_f32),
             DType::F32 => map(src, out, |v: A| v.to_f32() * s + o),
-            DType::F16 if plain => map(src, out, |v: A| f16::from_f32(v.to_f32())),
+            DType::F16 if plain => map(src, out, A::to_f16),
             DType::F16 => map(src, out, |v: A| f16::from_f32(v.to_f32() * s + o)),
             DType::F64 if plain => map(src, out, A::to_f64),
             DType::F64 => map(src, out, |v: A| v.to_f64() * self.scale + self.offset),
@@ -92,6 +104,24 @@ fn map<A: Number, B: bytemuck::Pod>(src: &[A], out: &mut [u8], f: impl Fn(A) -> 
     }
 }
 
+/// The largest magnitude of an integer type.
+fn largest(dtype: DType) -> f64 {
+    match dtype {
+        DType::Bool => 1.0,
+        DType::U8 => u8::MAX.into(),
+        DType::U16 => u16::MAX.into(),
+        DType::U32 => u32::MAX.into(),
+        DType::U64 => u64::MAX as f64,
+        DType::I8 => -f64::from(i8::MIN),
+        DType::I16 => -f64::from(i16::MIN),
+        DType::I32 => -f64::from(i32::MIN),
+        DType::I64 => -(i64::MIN as f64),
+        DType::F16 => f16::MAX.into(),
+        DType::F32 => f32::MAX.into(),
+        DType::F64 => f64::MAX,
+    }
+}
+
 /// Whether every value of `from` is a value of `to`.
 fn holds(to: DType, from: DType) -> bool {
     use DType::*;
@@ -119,6 +149,11 @@ trait Number: bytemuck::Pod {
     fn to_f32(self) -> f32;
     fn to_f64(self) -> f64;
     fn to_i128(self) -> i128;
+
+    /// Rounded once: an integer that float16 holds at all is exact in float32.
+    fn to_f16(self) -> f16 {
+        f16::from_f32(self.to_f32())
+    }
 }
 
 /// A number that pixels can be rounded to.
@@ -138,7 +173,29 @@ macro_rules! numbers {
         }
     )*};
 }
-numbers!(u8, u16, u32, u64, i8, i16, i32, i64, f32, f64);
+numbers!(u8, u16, u32, u64, i8, i16, i32, i64, f32);
+
+impl Number for f64 {
+    fn to_f32(self) -> f32 {
+        self as f32
+    }
+    fn to_f64(self) -> f64 {
+        self
+    }
+    fn to_i128(self) -> i128 {
+        self as i128
+    }
+    fn to_f16(self) -> f16 {
+        // By way of the nearest float32 it would be rounded twice. Rounded to odd (cut off, with the last bit set if
+        // anything was lost), the float32 keeps what the second rounding needs to know.
+        let near = self as f32;
+        if !near.is_finite() || f64::from(near) == self {
+            return f16::from_f32(near);
+        }
+        let cut = if f64::from(near).abs() > self.abs() { near.to_bits() - 1 } else { near.to_bits() };
+        f16::from_f32(f32::from_bits(cut | 1))
+    }
+}
 
 macro_rules! integers {
     ($($t:ty),*) => {$(
@@ -218,7 +275,10 @@ mod tests {
         assert!(new(DType::U8, DType::U8).unwrap().is_none());
         assert!(Conversion::new(DType::U8, DType::U8, 2.0, 0.0, false).is_err());
         assert!(Conversion::new(DType::U8, DType::Bool, 1.0, 0.0, true).is_err());
-        assert!(Conversion::new(DType::U8, DType::F32, f64::NAN, 0.0, true).is_err());
+        for scale in [f64::NAN, 1e39, 1e-46] {
+            assert!(Conversion::new(DType::U8, DType::F32, scale, 0.0, true).is_err(), "{scale}");
+        }
+        assert!(Conversion::new(DType::U8, DType::F16, 300.0, 0.0, false).is_err());
     }
 
     #[test]
@@ -229,6 +289,9 @@ mod tests {
         assert_eq!(convert::<u8, f32>(&[0, 51, 255], to_float), expected);
         let values = [-1.0f32, 0.5, 1.5, 2.5, 300.0, f32::NAN, f32::INFINITY];
         assert_eq!(convert::<f32, u8>(&values, lossy(DType::F32, DType::U8, 1.0, 0.0)), [0, 0, 2, 2, 255, 0, 255]);
+        let near = [1.0 + 2f64.powi(-11) + 2f64.powi(-30), 65519.999];
+        let expected = [f16::from_bits(0x3c01), f16::MAX];
+        assert_eq!(convert::<f64, f16>(&near, lossy(DType::F64, DType::F16, 1.0, 0.0)), expected, "rounded once");
         let extremes = [i64::MIN, -1, i64::MAX];
         assert_eq!(convert::<i64, u64>(&extremes, lossy(DType::I64, DType::U64, 1.0, 0.0)), [0, 0, i64::MAX as u64]);
         assert_eq!(convert::<i64, i8>(&extremes, lossy(DType::I64, DType::I8, 1.0, 0.0)), [-128, -1, 127]);

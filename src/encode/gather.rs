@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::border;
-use super::kernel::{Line, Runs, copy_each, copy_windows};
+use super::kernel::{Line, Runs, Starts, copy_each, copy_parts, copy_windows};
 use super::shuffle::Shuffle;
 use super::stage::Stage;
 use crate::rows::Rows;
@@ -32,6 +32,8 @@ pub(super) struct Gather<'a> {
     /// One pixel of constant padding.
     pub(super) fill: [u8; 8],
     runs: Runs,
+    /// The axes over the parts of a window, if it comes in parts.
+    parts: Vec<(usize, isize)>,
     /// Copies of rows that would fight for one place in the cache.
     stage: Option<Stage>,
     /// Several windows at once, where runs are short.
@@ -44,9 +46,10 @@ impl<'a> Gather<'a> {
         let size = view.dtype().size();
         let last = grid.sliding_axes()[grid.sliding_axes().len() - 1];
         let advance = grid.axes()[last].step as isize * view.strides()[last] * size as isize;
-        let runs = Runs::new(grid, view);
-        let stage = Stage::new(&runs, advance);
-        let shuffle = Shuffle::new(stage.as_ref().map_or(&runs, Stage::runs), advance);
+        let (runs, parts) = Runs::new(grid, view);
+        let whole = parts.is_empty();
+        let stage = if whole { Stage::new(&runs, advance) } else { None };
+        let shuffle = if whole { Shuffle::new(stage.as_ref().map_or(&runs, Stage::runs), advance) } else { None };
         Self {
             grid,
             bytes: view.buffer(),
@@ -57,6 +60,7 @@ impl<'a> Gather<'a> {
             fill,
             interior: grid.sliding().map(|axis| axis.interior()).collect(),
             runs,
+            parts,
             stage,
             shuffle,
             advance,
@@ -96,7 +100,7 @@ impl<'a> Gather<'a> {
         let mut rest = out;
         let mut flush = |starts: &mut Vec<isize>, behind: usize| -> &mut [u8] {
             let (ready, tail) = std::mem::take(&mut rest).split_at_mut(starts.len() * patch);
-            copy_each(self.bytes, &starts.as_slice(), &self.runs, ready);
+            self.at_starts(&starts.as_slice(), patch, ready);
             starts.clear();
             let (next, tail) = tail.split_at_mut(behind);
             rest = tail;
@@ -148,13 +152,24 @@ impl<'a> Gather<'a> {
             let shuffle = self.shuffle.as_ref();
             match &mut self.stage {
                 Some(stage) => stage.copy_windows(self.bytes, line, &self.runs, shuffle, &mut out[a..b]),
-                None => copy_windows(self.bytes, line, &self.runs, shuffle, &mut out[a..b]),
+                None if self.parts.is_empty() => copy_windows(self.bytes, line, &self.runs, shuffle, &mut out[a..b]),
+                None => self.at_starts(&line, patch, &mut out[a..b]),
             }
         }
         for i in (first..regular.start.max(first)).chain(regular.end.max(first)..end) {
             segment.index[last] = i;
             let target = &mut out[(i - first) as usize * patch..][..patch];
             border::copy_window(self, &segment.index, target);
+        }
+    }
+
+    /// Copies windows inside of the array, whole or in parts.
+    fn at_starts(&self, starts: &impl Starts, patch: usize, out: &mut [u8]) {
+        if self.parts.is_empty() {
+            return copy_each(self.bytes, starts, &self.runs, out);
+        }
+        for (i, out) in out.chunks_exact_mut(patch).enumerate() {
+            copy_parts(self.bytes, starts.at(i), &self.parts, &self.runs, out);
         }
     }
 

@@ -5,6 +5,9 @@ use super::shuffle::Shuffle;
 use crate::StridedView;
 use crate::window::Grid;
 
+/// Groups of runs that are listed: more would take memory that depends on the window.
+const MOST_GROUPS: usize = 4096;
+
 /// How the pixels of one window lie in memory: `outer × rows` runs of contiguous bytes, in the order of the patch.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Runs {
@@ -19,7 +22,10 @@ pub(super) struct Runs {
 
 impl Runs {
     /// The runs of a window of `grid` in `view`. Axes that lie together in memory become one.
-    pub(super) fn new(grid: &Grid, view: &StridedView) -> Self {
+    ///
+    /// Windows of very many runs come in parts, one behind the other: the second value lists the lengths and strides of
+    /// the axes over the parts. Usually there are none, and the runs are those of the whole window.
+    pub(super) fn new(grid: &Grid, view: &StridedView) -> (Self, Vec<(usize, isize)>) {
         let size = view.dtype().size();
         let mut dims: Vec<(usize, isize)> = Vec::new();
         for (axis, &stride) in grid.axes().iter().zip(view.strides()) {
@@ -39,10 +45,11 @@ impl Runs {
         };
         let (rows, row_stride) = dims.pop().unwrap_or((1, 0));
         let mut outer = vec![0];
-        for (n, stride) in dims {
-            outer = outer.iter().flat_map(|&base| (0..n as isize).map(move |i| base + i * stride)).collect();
+        while let Some(&(n, stride)) = dims.last().filter(|(n, _)| n * outer.len() <= MOST_GROUPS) {
+            dims.pop();
+            outer = (0..n as isize).flat_map(|i| outer.iter().map(move |&at| i * stride + at)).collect();
         }
-        Self { run, rows, row_stride, outer }
+        (Self { run, rows, row_stride, outer }, dims)
     }
 
     /// Bytes of a window.
@@ -124,6 +131,24 @@ pub(super) fn copy_windows(src: &[u8], line: Line, runs: &Runs, shuffle: Option<
     };
     let line = Line { first: line.at(done), ..line };
     copy_each(src, &line, runs, &mut out[done * runs.bytes()..]);
+}
+
+/// Copies one window that comes in parts.
+pub(super) fn copy_parts(src: &[u8], start: isize, parts: &[(usize, isize)], runs: &Runs, out: &mut [u8]) {
+    let mut place = vec![0; parts.len()];
+    let mut at = start;
+    for part in out.chunks_exact_mut(runs.bytes()) {
+        copy_each(src, &[at].as_slice(), runs, part);
+        for (i, &(n, stride)) in place.iter_mut().zip(parts).rev() {
+            *i += 1;
+            at += stride;
+            if *i < n {
+                break;
+            }
+            at -= stride * n as isize;
+            *i = 0;
+        }
+    }
 }
 
 /// Copies windows one behind the other until `out` is full.
@@ -209,7 +234,9 @@ mod tests {
 
     fn runs(spec: WindowSpec, view: &StridedView) -> Runs {
         let shape: Vec<_> = view.shape().iter().map(|&n| n as u64).collect();
-        Runs::new(&Grid::new(&spec, &shape, None).unwrap(), view)
+        let (runs, parts) = Runs::new(&Grid::new(&spec, &shape, None).unwrap(), view);
+        assert!(parts.is_empty());
+        runs
     }
 
     #[test]

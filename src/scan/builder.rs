@@ -101,7 +101,8 @@ impl ScanBuilder {
         self
     }
 
-    /// Multiplies every pixel, computed in the type of the table (in `float32` for `float16`). Default: 1.
+    /// Multiplies every pixel, computed in the type of the table (in `float32` for `float16`, in `float64` for integers).
+    /// Default: 1.
     pub fn scale(mut self, scale: f64) -> Self {
         self.scale = scale;
         self

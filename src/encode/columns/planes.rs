@@ -5,7 +5,7 @@ use std::ops::Range;
 use arrow_buffer::{BooleanBuffer, Buffer};
 
 use crate::encode::Encoder;
-use crate::encode::tables::{FILL, copy_box};
+use crate::encode::tables::{FILL, Lookup, copy_box};
 use crate::source::Band;
 use crate::{BufferPool, DType, Grid, GridAxis, Result};
 
@@ -68,8 +68,10 @@ impl Planes {
         let first = (band.view.offset() * size) as isize;
         let mut phase = vec![0; axes.len()];
         for out in memory.chunks_exact_mut(plane * size) {
-            let tables: Vec<_> = axes.iter().zip(&phase).map(|(axis, &phase)| axis.tables[phase].clone()).collect();
-            copy_box(band.view.buffer(), first, &tables, &encoder.fill[..size], out);
+            let tables = axes.iter().zip(&phase).map(|(axis, &phase)| &axis.tables[phase]);
+            let lookups: Vec<_> =
+                tables.map(|table| Lookup { len: table.len(), at: Box::new(move |i| table[i]) }).collect();
+            copy_box(band.view.buffer(), first, &lookups, &encoder.fill[..size], out);
             for (i, axis) in phase.iter_mut().zip(&axes).rev() {
                 *i += 1;
                 if *i < axis.tables.len() {
