@@ -24,6 +24,8 @@ mod reader;
 mod rows;
 mod scan;
 mod schema;
+#[cfg(feature = "image")]
+mod sheet;
 #[cfg(any(feature = "ipc", feature = "parquet"))]
 pub mod sink;
 pub mod source;
@@ -39,6 +41,8 @@ pub use matrix::MatrixReader;
 pub use reader::PatchReader;
 pub use scan::{Explain, PatchScan, ScanBuilder};
 pub use schema::{METADATA_KEY, TableInfo, TableSource};
+#[cfg(feature = "image")]
+pub use sheet::ContactSheet;
 pub use source::AnySource;
 pub use take::PatchTaker;
 pub use view::StridedView;

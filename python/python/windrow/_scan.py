@@ -1,0 +1,430 @@
+"""`scan` and `Scan`: the plan of a table of windows, as Python users hold it."""
+
+from __future__ import annotations
+
+import operator
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from math import prod
+from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from . import _rows
+from ._arrays import Source, resolve
+from ._explain import Explain
+from ._progress import Progress, watching
+from ._windrow import Batch, Plan, Schema
+
+if TYPE_CHECKING:
+    import polars as pl
+
+Array: TypeAlias = npt.NDArray[Any]
+Lengths: TypeAlias = "int | Sequence[int]"
+Pads: TypeAlias = "int | tuple[int, int] | Sequence[tuple[int, int]]"
+Edge: TypeAlias = Literal["drop", "shift", "pad"]
+PadMode: TypeAlias = Literal["constant", "edge", "reflect", "symmetric", "wrap"]
+Layout: TypeAlias = Literal["tensor", "fixed-shape-tensor", "binary", "columns"]
+
+
+def scan(
+    source: Source,
+    window_shape: Lengths,
+    *,
+    step: Lengths = 1,
+    dilation: Lengths = 1,
+    edge: Edge = "drop",
+    pad: Pads | None = None,
+    pad_mode: PadMode | None = None,
+    pad_value: float = 0,
+    axes: int | str | Sequence[int | str] | None = None,
+    layout: Layout = "tensor",
+    wrap: Literal["null", "column"] = "null",
+    columns: Iterable[str] | None = None,
+    rows: slice | range | tuple[int, int] | None = None,
+    dtype: npt.DTypeLike | None = None,
+    scale: float | None = None,
+    offset: float | None = None,
+    lossy: bool = False,
+    batch_rows: int | None = None,
+    batch_bytes: int | None = None,
+    page: int | None = None,
+) -> Scan:
+    """The sliding windows of an array or image file as a lazy table. Reads no pixel.
+
+    Parameters
+    ----------
+    source
+        An array: numpy's in any strides, also read-only, broadcast or a `numpy.memmap`; or any object on the CPU with
+        DLPack, the buffer protocol or numpy's array interface. It is not copied, and it is kept alive by every batch
+        that points into it; what is written to it later is seen by batches that are made later. Arrays in foreign byte
+        order are converted, which copies. Or the path of a file.
+    window_shape
+        Pixels of a window on each window axis: the leading axes, unless `axes` names others. Axes that the window does
+        not name are taken whole.
+    step, dilation
+        Distance between windows, and between the pixels of a window: one number, or one a window axis.
+    edge
+        Where the step leaves a rest: "drop" it, "shift" the last window inward, or "pad" the array.
+    pad, pad_mode, pad_value
+        How to pad: widths as for `numpy.pad` (None is TensorFlow's SAME), its mode (None is "constant"), and the value
+        of constant padding.
+    axes
+        The window axes, by number or name.
+    layout
+        How patches are held: "tensor", nested fixed-size lists; "fixed-shape-tensor", Arrow's canonical extension;
+        "binary", the same bytes; "columns", a column a pixel, ``p_0_0``, ``p_0_1``, …, that is a slice of the image: no
+        pixel is copied, and Arrow streams have rows more, windows that would wrap around the end of a line.
+    wrap
+        What tells such rows in layout "columns": "null", all their columns are null; or "column", a column ``valid``.
+    columns
+        Only these columns. Without "patch", no pixel is read.
+    rows
+        Only these windows: a slice or range of step 1, or (start, stop).
+    dtype, scale, offset, lossy
+        Convert pixels on the way to ``pixel * scale + offset`` as `dtype`. A conversion that may lose something is an
+        error unless `lossy`.
+    batch_rows, batch_bytes
+        The size of a batch. Default: about 4 MiB.
+    page
+        Which image of a file with several.
+    """
+    options = dict(
+        window_shape=_lengths("window_shape", window_shape),
+        step=_lengths("step", step),
+        dilation=_lengths("dilation", dilation),
+        edge=edge,
+        pad=None if pad is None else _pads(pad),
+        pad_mode="constant" if pad_mode is None else pad_mode,
+        pad_value=pad_value,
+        axes=None if axes is None else [axes] if isinstance(axes, (int, str)) else list(axes),
+        layout=layout,
+        wrap=wrap,
+        columns=None if columns is None else [columns] if isinstance(columns, str) else list(columns),
+        dtype=None if dtype is None else np.dtype(dtype).name,
+        scale=1.0 if scale is None else float(scale),
+        offset=0.0 if offset is None else float(offset),
+        lossy=bool(lossy),
+        batch_rows=_count("batch_rows", batch_rows),
+        batch_bytes=_count("batch_bytes", batch_bytes),
+        page=_count("page", page),
+    )
+    return Scan._make(resolve(source), options, rows)
+
+
+class Scan:
+    """A table of sliding windows, as a plan. Made by `scan`.
+
+    As a sequence of rows it behaves like numpy's `sliding_window_view` with its grid axes flattened, in C order:
+    ``s[17]``, ``s[100:200]``, ``s[[3, 1, 4]]`` and ``s[mask]`` are new arrays of the windows asked for. Iterating gives
+    Arrow batches.
+    """
+
+    __slots__ = ("_options", "_plan", "_source")
+
+    _source: Array | str
+    _options: Mapping[str, Any]
+    _plan: Plan
+
+    def __init__(self) -> None:
+        raise TypeError("a Scan is made by windrow.scan(source, window_shape, ...)")
+
+    @classmethod
+    def _make(cls, source: Array | str, options: Mapping[str, Any], rows: Any = None) -> Scan:
+        self = object.__new__(cls)
+        self._source = source
+        self._options = options
+        self._plan = Plan(source, **options)
+        if rows is not None:
+            self._plan = self._plan.with_rows(*_bounds(rows, self._plan.num_rows))
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        first = self._plan.first_window
+        return Scan._make, (self._source, self._options, (first, first + len(self)))
+
+    # What it is
+
+    def __len__(self) -> int:
+        return self._plan.num_rows
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of all windows as one array: rows, and pixels of a patch on each axis."""
+        return (len(self), *self.patch_shape)
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes of `shape`."""
+        return len(self.shape)
+
+    @property
+    def window_shape(self) -> tuple[int, ...]:
+        """The window, as it was asked for."""
+        return tuple(self._options["window_shape"])
+
+    @property
+    def patch_shape(self) -> tuple[int, ...]:
+        """Pixels of a patch on each axis of the array: the window, and the axes that it takes whole."""
+        return tuple(self._plan.patch_shape)
+
+    @property
+    def grid_shape(self) -> tuple[int, ...]:
+        """Windows on each axis that the window slides over."""
+        return tuple(self._plan.grid_shape)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of the pixels in the table."""
+        return np.dtype(self._plan.dtype)
+
+    @property
+    def columns(self) -> list[str]:
+        """The names of the columns."""
+        return self._plan.columns
+
+    @property
+    def schema(self) -> Schema:
+        """The Arrow schema, for any Arrow library: ``pyarrow.schema(s.schema)``."""
+        return self._plan.schema()
+
+    def explain(self) -> Explain:
+        """What this scan gives and costs. Reads no pixel."""
+        return Explain._parse(*self._plan.explain())
+
+    def __repr__(self) -> str:
+        return f"<windrow.Scan of {len(self)} windows>\n{self._plan.explain()[0]}"
+
+    def sheet(self, rows: _rows.Rows | None = None, *, across: int = 8) -> bytes:
+        """A picture of the windows at these rows side by side, as a PNG file; by default 16 spread over the image."""
+        from ._sheet import sheet
+
+        return sheet(self, rows, across)
+
+    def _repr_html_(self) -> str:
+        from ._sheet import html
+
+        return html(self)
+
+    # As numpy arrays
+
+    def __getitem__(self, key: Any) -> Array:
+        """The windows at these rows, with numpy's rules. After the rows, basic indices into the patch may follow."""
+        if isinstance(key, tuple):
+            if not key:
+                return self.to_numpy()
+            rows, rest = key[0], key[1:]
+            if not all(isinstance(k, (SupportsIndex, slice, type(...), type(None))) for k in rest):
+                raise IndexError("only integers, slices, ellipsis and None may follow the row index")
+            if rows is Ellipsis or rows is None:
+                raise IndexError(_rows.WORDS)
+            patches: Array = self[rows]
+            return patches[rest if isinstance(rows, SupportsIndex) else (..., *_whole(rest, self.ndim - 1))]
+        if isinstance(key, (bool, np.bool_)) or key is None:
+            raise IndexError(_rows.WORDS)
+        if isinstance(key, SupportsIndex) and not isinstance(key, np.ndarray):
+            row = _rows.one(key, len(self))
+            return self._range(row, row + 1).reshape(self.patch_shape)
+        return self.to_numpy(key)
+
+    def to_numpy(self, rows: _rows.Rows | None = None) -> Array:
+        """The windows at these rows (default: all) as one new array of shape ``(n, *patch_shape)``, in C order."""
+        numbers = _rows.resolve(rows, len(self))
+        if isinstance(numbers, range):
+            return self._range(numbers.start, numbers.stop)
+        return self._take(numbers.ravel()).reshape(*numbers.shape, *self.patch_shape)
+
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> Array:
+        if copy is False:
+            raise ValueError("windows as one array are a copy")
+        array = self.to_numpy()
+        return array if dtype is None else array.astype(dtype, copy=False)
+
+    def _empty(self, rows: int) -> tuple[Array, npt.NDArray[np.uint8]]:
+        """A new array for this many rows, and its bytes."""
+        array = np.empty((rows, *self.patch_shape), self.dtype)
+        return array, array.reshape(-1).view(np.uint8)
+
+    def _range(self, start: int, stop: int) -> Array:
+        array, memory = self._empty(stop - start)
+        if memory.size:
+            first = self._plan.first_window
+            self._plan.patches(first + start, first + stop).all_into(memory)
+        return array
+
+    def _take(self, rows: npt.NDArray[np.uint64]) -> Array:
+        """The windows at these rows, which are in bounds."""
+        array, memory = self._empty(len(rows))
+        if memory.size:
+            self._plan.gather(np.ascontiguousarray(rows + np.uint64(self._plan.first_window)), memory)
+        return array
+
+    def matrix_batches(
+        self,
+        rows: int = 8192,
+        *,
+        order: Literal["C", "F"] = "C",
+        dtype: npt.DTypeLike | None = None,
+        lossy: bool | None = None,
+    ) -> Iterator[Array]:
+        """All windows as matrices of at most `rows` rows, one a window, and a column a pixel of the patch in C order.
+
+        Every matrix is a view of **one buffer**, which the next one overwrites: use it, or copy it, before going on.
+
+        Parameters
+        ----------
+        order
+            "C": the pixels of a row lie together. "F": the rows of a column do, as many estimators want them.
+        dtype, lossy
+            Convert pixels, as in `scan`. Default: the scan's own type.
+        """
+        if order not in ("C", "F"):
+            raise ValueError(f"order: {order!r} is not one of C, F")
+        if rows < 1:
+            raise ValueError(f"rows: {rows}: expected at least 1")
+        kind = self.dtype if dtype is None else np.dtype(dtype)
+        first, columns = self._plan.first_window, prod(self.patch_shape)
+        name = None if dtype is None else kind.name
+        patches = self._plan.patches(first, first + len(self), batch_rows=rows, dtype=name, lossy=lossy)
+        memory = np.empty(min(rows, len(self)) * columns * kind.itemsize, np.uint8)
+        pixels = memory.view(kind)
+
+        def matrices() -> Iterator[Array]:
+            while count := patches.next_into(memory, by_column=order == "F"):
+                yield pixels[: count * columns].reshape((count, columns), order=order)
+
+        return matrices()
+
+    # As Arrow
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self._plan.batches()
+
+    def __arrow_c_schema__(self) -> object:
+        """The schema as a capsule of the Arrow C data interface."""
+        return self.schema.__arrow_c_schema__()
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """A new stream of all batches as a capsule of the Arrow C stream interface."""
+        return self._plan.stream()
+
+    # As Polars
+
+    def lazy(self) -> pl.LazyFrame:
+        """The table as a Polars lazy frame. Filters, slices and projections are applied before any pixel is gathered.
+
+        Raises
+        ------
+        ImportError
+            If Polars is not installed.
+        """
+        from ._polars import lazy
+
+        return lazy(self)
+
+    def expr(self, window: str | pl.Expr = "window") -> pl.Expr:
+        """The patches of the windows whose ids the column `window` holds, as a Polars expression."""
+        from ._polars import patch
+
+        return patch(self, window)
+
+    # As files
+
+    def write_parquet(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        compression: str = "zstd:1",
+        store_columns: bool = False,
+        progress: bool | Callable[[int, int], object] = False,
+    ) -> int:
+        """Writes the table into a Parquet file, which appears when it is whole; gives its size in bytes.
+
+        Parameters
+        ----------
+        compression
+            "none", "zstd", "zstd:LEVEL" (1 to 22), "lz4" or "snappy".
+        store_columns
+            Layout "columns" is as large as the dense table once it is on disk, and so refused unless this is True.
+        progress
+            True shows a bar in a terminal or notebook; a function is called with rows done and rows in all.
+        """
+        with watching(progress, len(self)) as told:
+            return self._plan.write_parquet(os.fspath(path), compression, store_columns, told)[1]
+
+    def write_ipc(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        compression: str = "zstd:1",
+        stream: bool = False,
+        store_columns: bool = False,
+        progress: bool | Callable[[int, int], object] = False,
+    ) -> int:
+        """Writes the table into an Arrow IPC file, which appears when it is whole; gives its size in bytes.
+
+        Parameters
+        ----------
+        compression
+            "none", "zstd", "zstd:LEVEL" (1 to 22) or "lz4".
+        stream
+            The stream format instead of the one with random access.
+        store_columns, progress
+            As in `write_parquet`.
+        """
+        with watching(progress, len(self)) as told:
+            return self._plan.write_ipc(os.fspath(path), compression, stream, store_columns, told)[1]
+
+
+def _lengths(name: str, value: Any) -> list[int]:
+    """One number an axis, or one for all."""
+    values = [value] if np.ndim(value) == 0 else list(value)
+    numbers = [operator.index(v) for v in values]
+    if min(numbers, default=0) < 0:
+        raise ValueError(f"{name}: {min(numbers)} is negative")
+    return numbers
+
+
+def _count(name: str, value: int | None) -> int | None:
+    return None if value is None else _lengths(name, value)[0]
+
+
+def _pads(pad: Any) -> list[tuple[int, int]]:
+    """Widths as `numpy.pad` takes them: one number, (before, after), or a pair an axis."""
+    widths = np.asarray(pad)
+    if widths.dtype.kind not in "iu" or widths.ndim > 2 or (widths.ndim and widths.shape[-1] not in (1, 2)):
+        raise ValueError(f"pad: {pad!r} is neither a width, nor (before, after), nor a pair for each axis")
+    if widths.size and widths.min() < 0:
+        raise ValueError(f"pad: {widths.min()} is negative")
+    pairs = np.broadcast_to(np.atleast_2d(widths), (*np.atleast_2d(widths).shape[:-1], 2))
+    return [(int(before), int(after)) for before, after in pairs]
+
+
+def _bounds(rows: Any, count: int) -> tuple[int, int]:
+    """First row, and one past the last."""
+    if isinstance(rows, slice):
+        rows = _rows.stretch(rows, count)
+        if rows.step == 1 and not rows:
+            return rows.start, rows.start
+    if isinstance(rows, range):
+        if rows.step != 1:
+            raise ValueError(f"rows: a step of {rows.step}: expected consecutive rows")
+        return rows.start, max(rows.start, rows.stop)
+    start, stop = _lengths("rows", rows)
+    return start, stop
+
+
+def _whole(rest: tuple[Any, ...], ndim: int) -> tuple[Any, ...]:
+    """Indices into a patch as indices into the last axes of an array of patches."""
+    if any(k is Ellipsis for k in rest):
+        at = next(i for i, k in enumerate(rest) if k is Ellipsis)
+        used = sum(k is not None for k in rest) - 1
+        rest = (*rest[:at], *[slice(None)] * (ndim - used), *rest[at + 1 :])
+    used = sum(k is not None for k in rest)
+    if used > ndim:
+        raise IndexError(f"too many indices: a patch is {ndim}-dimensional, but {used} were given")
+    return (*rest, *[slice(None)] * (ndim - used))
+
+
+__all__ = ["Progress", "Scan", "scan"]

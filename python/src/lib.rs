@@ -1,0 +1,35 @@
+//! The boundary between windrow and Python. It adapts and decides nothing: plans, batches and files are the library's,
+//! and what a Python user sees is put together in `python/windrow`.
+
+mod array;
+mod batch;
+mod capsule;
+mod error;
+mod keep;
+mod life;
+mod options;
+mod patches;
+mod plan;
+mod transpose;
+mod watch;
+
+use pyo3::prelude::*;
+
+/// What `windrow` stands on. Import `windrow` instead.
+#[pymodule]
+mod _windrow {
+    #[pymodule_export]
+    use super::batch::{Batch, Batches, Column, Schema};
+    #[pymodule_export]
+    use super::life::{forked, stop};
+    #[pymodule_export]
+    use super::patches::Patches;
+    #[pymodule_export]
+    use super::plan::Plan;
+    use super::*;
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("__version__", env!("CARGO_PKG_VERSION"))
+    }
+}

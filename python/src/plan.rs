@@ -1,0 +1,292 @@
+//! [`Plan`]: a scan, as Python holds it.
+
+use std::path::PathBuf;
+
+use numpy::{PyReadonlyArray1, PyReadwriteArray1, PyUntypedArray};
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyCapsule};
+use windrow::sink::ipc::{self, IpcOptions};
+use windrow::sink::parquet::{self, ParquetOptions};
+use windrow::{AnySource, ContactSheet, DType, Edge, Layout, Pads, PatchScan, ScanBuilder, WindowSpec};
+
+use crate::array::view_of;
+use crate::batch::{Batches, Schema};
+use crate::capsule;
+use crate::error::to_py;
+use crate::life::adapted;
+use crate::options::{Axis, Number};
+use crate::patches::{self, Patches};
+use crate::watch::{self, Stoppable};
+
+/// A table of windows that can be read any number of times.
+#[pyclass(frozen, module = "windrow._windrow")]
+pub struct Plan {
+    scan: PatchScan,
+    /// What the scan was built from.
+    builder: ScanBuilder,
+}
+
+impl Plan {
+    fn of(builder: ScanBuilder) -> PyResult<Self> {
+        let scan = builder.clone().build().map_err(to_py)?;
+        Ok(Self { scan, builder })
+    }
+
+    /// The scan to read from, in this process.
+    fn readable(&self) -> PyResult<PatchScan> {
+        adapted(self.builder.clone()).build().map_err(to_py)
+    }
+
+    /// All windows as bare pixels: what numpy arrays and matrices are filled from.
+    fn pixels(&self) -> ScanBuilder {
+        adapted(self.builder.clone()).columns(["patch"]).layout(Layout::Binary)
+    }
+}
+
+/// Where the pixels are: an array in memory, or a file.
+#[derive(FromPyObject)]
+enum From<'py> {
+    Array(Bound<'py, PyUntypedArray>),
+    Path(PathBuf),
+}
+
+#[pymethods]
+impl Plan {
+    #[new]
+    #[pyo3(signature = (source, *, window_shape, step, dilation, edge, pad, pad_mode, pad_value, axes, layout, wrap, columns,
+                        dtype, scale, offset, lossy, batch_rows, batch_bytes, page))]
+    #[expect(clippy::too_many_arguments, reason = "one an option; the Python side names and documents them")]
+    fn new(
+        py: Python<'_>,
+        source: From<'_>,
+        window_shape: Vec<u64>,
+        step: Vec<u64>,
+        dilation: Vec<u64>,
+        edge: &str,
+        pad: Option<Vec<(u64, u64)>>,
+        pad_mode: &str,
+        pad_value: Number,
+        axes: Option<Vec<Axis>>,
+        layout: &str,
+        wrap: &str,
+        columns: Option<Vec<String>>,
+        dtype: Option<&str>,
+        scale: f64,
+        offset: f64,
+        lossy: bool,
+        batch_rows: Option<u64>,
+        batch_bytes: Option<u64>,
+        page: Option<usize>,
+    ) -> PyResult<Self> {
+        let spec = WindowSpec {
+            window_shape,
+            step,
+            dilation,
+            edge: edge_of(edge)?,
+            pad: pad.map(Pads),
+            pad_mode: pad_mode.parse().map_err(to_py)?,
+            pad_value: pad_value.into(),
+            axes: axes.map(|axes| axes.into_iter().map(Into::into).collect()),
+        };
+        let source = match source {
+            From::Array(array) => AnySource::from(view_of(&array)?),
+            From::Path(path) => py.detach(|| AnySource::open(path, page)).map_err(to_py)?,
+        };
+        let mut builder = PatchScan::builder(source, spec)
+            .layout(layout.parse().map_err(to_py)?)
+            .wrap(wrap.parse().map_err(to_py)?)
+            .scale(scale)
+            .offset(offset)
+            .lossy(lossy);
+        if let Some(columns) = columns {
+            builder = builder.columns(columns);
+        }
+        if let Some(dtype) = dtype {
+            builder = builder.dtype(dtype.parse().map_err(to_py)?);
+        }
+        if let Some(rows) = batch_rows {
+            builder = builder.batch_rows(rows);
+        }
+        if let Some(bytes) = batch_bytes {
+            builder = builder.batch_bytes(bytes);
+        }
+        Self::of(builder)
+    }
+
+    /// The same table with these windows only.
+    fn with_rows(&self, start: u64, end: u64) -> PyResult<Self> {
+        Self::of(self.builder.clone().rows(start..end))
+    }
+
+    /// How many rows the table has.
+    #[getter]
+    fn num_rows(&self) -> u64 {
+        self.scan.num_rows()
+    }
+
+    /// The window that is row 0.
+    #[getter]
+    fn first_window(&self) -> u64 {
+        self.scan.rows().start
+    }
+
+    /// Windows on each axis that the window slides over.
+    #[getter]
+    fn grid_shape(&self) -> Vec<u64> {
+        self.scan.grid().grid_shape()
+    }
+
+    /// Pixels of a patch on each axis of the array.
+    #[getter]
+    fn patch_shape(&self) -> Vec<u64> {
+        self.scan.grid().patch_shape()
+    }
+
+    /// The type of the pixels in the table.
+    #[getter]
+    fn dtype(&self) -> &'static str {
+        self.scan.explain().dtype.name()
+    }
+
+    /// The columns of the table.
+    #[getter]
+    fn columns(&self) -> Vec<String> {
+        self.scan.schema().fields().iter().map(|field| field.name().clone()).collect()
+    }
+
+    /// The axes that the window slides over: name, windows, where the first starts, the distance to the next, and
+    /// where the last starts.
+    #[getter]
+    fn sliding(&self) -> Vec<(String, u64, i64, u64, i64)> {
+        let axes = self.scan.grid().sliding();
+        axes.map(|axis| {
+            let last = axis.count.checked_sub(1).map_or(0, |last| axis.start(last));
+            (axis.name.clone(), axis.count, axis.start(0), axis.step, last)
+        })
+        .collect()
+    }
+
+    /// What the scan gives and costs: for people, and as JSON.
+    fn explain(&self) -> PyResult<(String, String)> {
+        let explain = self.scan.explain();
+        let json = serde_json::to_string(&explain).map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
+        Ok((explain.to_string(), json))
+    }
+
+    /// The schema of every batch.
+    fn schema(&self) -> Schema {
+        Schema::new(self.scan.schema())
+    }
+
+    /// Starts a stream for any Arrow consumer.
+    fn stream<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyCapsule>> {
+        let scan = self.readable()?;
+        let reader = py.detach(|| scan.reader()).map_err(to_py)?;
+        capsule::stream(py, Stoppable(reader))
+    }
+
+    /// Starts a pass over the batches.
+    fn batches(&self, py: Python<'_>) -> PyResult<Batches> {
+        let scan = self.readable()?;
+        let reader = py.detach(|| scan.reader()).map_err(to_py)?;
+        Ok(Batches::new(Stoppable(reader), self.scan.grid().patch_shape(), self.scan.explain().dtype))
+    }
+
+    /// Starts a pass over the pixels of the windows from `start` to `end`, converted to `dtype`.
+    #[pyo3(signature = (start, end, *, batch_rows=None, dtype=None, lossy=None))]
+    fn patches(
+        &self,
+        py: Python<'_>,
+        start: u64,
+        end: u64,
+        batch_rows: Option<u64>,
+        dtype: Option<&str>,
+        lossy: Option<bool>,
+    ) -> PyResult<Patches> {
+        let mut builder = self.pixels().rows(start..end);
+        if let Some(rows) = batch_rows {
+            builder = builder.batch_rows(rows);
+        }
+        if let Some(dtype) = dtype {
+            builder = builder.dtype(dtype.parse().map_err(to_py)?);
+        }
+        if let Some(lossy) = lossy {
+            builder = builder.lossy(lossy);
+        }
+        Patches::new(py, builder)
+    }
+
+    /// Writes the pixels of these windows, in this order, densely into `out`, which has exactly their bytes.
+    fn gather(
+        &self,
+        py: Python<'_>,
+        windows: PyReadonlyArray1<'_, u64>,
+        mut out: PyReadwriteArray1<'_, u8>,
+    ) -> PyResult<()> {
+        let (windows, out) = (windows.as_slice()?, out.as_slice_mut()?);
+        py.detach(|| patches::copy(&self.pixels(), windows, out))
+    }
+
+    /// A picture of these windows, side by side, as a PNG file.
+    fn sheet<'py>(
+        &self,
+        py: Python<'py>,
+        windows: PyReadonlyArray1<'_, u64>,
+        across: usize,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        let (shape, dtype) = (self.scan.grid().patch_shape(), self.scan.source().info().dtype);
+        let windows = windows.as_slice()?;
+        let png = py.detach(|| {
+            let mut pixels = vec![0f32; windows.len() * shape.iter().product::<u64>() as usize];
+            let builder = self.pixels().dtype(DType::F32).scale(1.0).offset(0.0).lossy(true);
+            patches::copy(&builder, windows, bytemuck::cast_slice_mut(&mut pixels))?;
+            ContactSheet::draw(&pixels, &shape, dtype, across).to_png().map_err(to_py)
+        })?;
+        Ok(PyBytes::new(py, &png))
+    }
+
+    /// Writes the table into a Parquet file. `progress` is told the number of rows now and then.
+    fn write_parquet(
+        &self,
+        py: Python<'_>,
+        path: PathBuf,
+        compression: &str,
+        store_columns: bool,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<(u64, u64)> {
+        let compression = compression.parse().map_err(to_py)?;
+        let options = ParquetOptions { compression, store_columns, ..ParquetOptions::default() };
+        watch::run(py, self.readable()?, progress, |reader| parquet::write(reader, &path, &options))
+    }
+
+    /// Writes the table into an Arrow IPC file, or as a stream into a file.
+    fn write_ipc(
+        &self,
+        py: Python<'_>,
+        path: PathBuf,
+        compression: &str,
+        stream: bool,
+        store_columns: bool,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<(u64, u64)> {
+        let compression = compression.parse().map_err(to_py)?;
+        let options = IpcOptions { compression, store_columns };
+        watch::run(py, self.readable()?, progress, |reader| {
+            if stream {
+                ipc::write_stream_file(reader, &path, &options)
+            } else {
+                ipc::write_file(reader, &path, &options)
+            }
+        })
+    }
+}
+
+fn edge_of(name: &str) -> PyResult<Edge> {
+    match name {
+        "drop" => Ok(Edge::Drop),
+        "shift" => Ok(Edge::Shift),
+        "pad" => Ok(Edge::Pad),
+        other => Err(PyValueError::new_err(format!("edge: {other:?} is not one of drop, shift, pad"))),
+    }
+}
