@@ -111,10 +111,11 @@ def peers(case: dict, image: np.ndarray, rows: int) -> dict[str, Callable[[], ob
 
     ways = {"numpy": numpy_way, "scikit-image": skimage_way}
     if sliding == 2 and step == [1, 1]:
-        # It makes all rows at once: as many lines of the image as hold as many rows, a quarter of them at a time.
-        lines = -(-rows // (image.shape[1] - window[1] + 1)) + window[0] - 1
-        part = image[: max(window[0], lines // 4)]
-        ways["scikit-learn"] = lambda: [extract_patches_2d(part, tuple(window)) for _ in range(4)]
+        # It makes all rows of an image at once: as many lines of windows, about a quarter of them at a time.
+        lines = -(-rows // (image.shape[1] - window[1] + 1))
+        share = max(1, lines // 4)
+        part = image[: share + window[0] - 1]
+        ways["scikit-learn"] = lambda: [extract_patches_2d(part, tuple(window)) for _ in range(lines // share)]
     if torch is not None and image.dtype.name in ("uint8", "float32", "float64"):
         tensor = torch.from_numpy(image)
 
@@ -174,26 +175,35 @@ def measure(rust: Rust, case: dict, rounds: int, limit: int) -> dict:
 
 
 def peak_memory(case: dict) -> dict[str, int]:
-    """Bytes that each takes beyond what it holds before the first window is made, in a process of its own."""
+    """Bytes that each takes beyond what it holds before the first window is made, in a process of its own.
+
+    scikit-learn makes all rows here, as its users do."""
     found = {}
     program = (
-        "import sys, json, resource, numpy as np; sys.path.insert(0, sys.argv[1]); import peers\n"
+        "import sys, json, numpy as np; sys.path.insert(0, sys.argv[1]); import peers\n"
         "case = json.loads(sys.argv[2]); image = np.zeros(case['shape'], case['dtype']); image[:] = 1\n"
         "rows = int(np.prod([(n - w) // s + 1 for n, w, s in zip(case['shape'], case['window'], case['step'])]))\n"
         "work = peers.peers(case, image, rows)[sys.argv[3]]\n"
-        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024\n"
-        "before = peak(); work(); print(peak() - before)\n"
+        "if sys.argv[3] == 'scikit-learn': work = lambda: peers.extract_patches_2d(image, tuple(case['window']))\n"
+        "open('/proc/self/clear_refs', 'w').write('5')\n"
+        "before = peers.peak('self'); work(); print(peers.peak('self') - before)\n"
     )
     for name in ("numpy", "scikit-image", "scikit-learn"):
         command = [os.sys.executable, "-c", program, str(ROOT / "benches"), json.dumps(case), name]
         found[name] = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     rust = Rust()
-    rss = lambda: int(next(l for l in open(f"/proc/{rust.process.pid}/status") if l.startswith("VmHWM")).split()[1]) * 1024
     rust.job(case, 0, 1 << 60)
-    before = rss()
+    Path(f"/proc/{rust.process.pid}/clear_refs").write_text("5")
+    before = peak(rust.process.pid)
     rust.ask("run")
-    found["windrow"] = rss() - before
+    found["windrow"] = peak(rust.process.pid) - before
     return found
+
+
+def peak(process: int | str) -> int:
+    """The most memory of a process since its peak was reset, in bytes."""
+    status = Path(f"/proc/{process}/status").read_text().splitlines()
+    return int(next(line for line in status if line.startswith("VmHWM")).split()[1]) * 1024
 
 
 def plot(results: list[dict], path: str) -> None:
