@@ -76,7 +76,8 @@ struct Temp(Option<TempPath>);
 impl Temp {
     fn persist(mut self, target: &Path) -> io::Result<()> {
         let Some(path) = self.0.take() else { return Ok(()) };
-        live::renamed(&path.to_path_buf(), || path.persist(target)).map_err(|error| error.error)
+        let name = path.to_path_buf();
+        live::renamed(&name, || path.persist(target).map_err(|error| error.error))
     }
 }
 

@@ -26,12 +26,12 @@ pub(super) fn created<T>(create: impl FnOnce() -> io::Result<T>, path: impl Fn(&
     Ok(file)
 }
 
-/// Gives a temporary file its name by `rename`.
-pub(super) fn renamed<T>(path: &Path, rename: impl FnOnce() -> T) -> T {
+/// Gives a temporary file its name by `rename`, which removes it if it fails.
+pub(super) fn renamed(path: &Path, rename: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
     let mut live = live();
     let done = rename();
     live.paths.retain(|other| other != path);
-    live.renamed = true;
+    live.renamed |= done.is_ok();
     done
 }
 
