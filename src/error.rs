@@ -64,7 +64,7 @@ pub enum ErrorKind {
         message: String,
     },
     /// A row range reaches outside of the table.
-    #[error("rows {start}..{end} reach outside of the table, which has {rows} rows")]
+    #[error("rows {start}..{end} reach outside of the table, which has {rows} rows: 0..{rows}")]
     Rows {
         /// First row asked for.
         start: u64,

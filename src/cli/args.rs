@@ -5,18 +5,40 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
 use super::parse;
-use crate::{AnySource, DType, Edge, Error, Layout, PatchScan, Result, ScanBuilder, WindowSpec};
+use crate::{AnySource, DType, Edge, Error, Layout, PadMode, PatchScan, Result, ScanBuilder, WindowSpec};
 
 const EXAMPLES: &str = "\
 Examples:
   windrow info photo.png --window 8x8
       what the table of all 8x8 windows would be; reads no pixel
   windrow export photo.png --window 8x8 -o patches.parquet
-      all 8x8 windows at every position, a row each
+      all 8x8 windows at every position, one row per window
   windrow export scene.tif --window 64x64 --step 32 --edge shift -o tiles.arrow
       half-overlapping tiles that cover every pixel, as an Arrow IPC file
   windrow stream volume.npy --window 4x4x4 --dtype float32 --lossy | python train.py
       3-D windows as an Arrow IPC stream";
+
+const INFO_EXAMPLES: &str = "\
+Examples:
+  windrow info photo.png
+      the axes of the image, and the type of its pixels
+  windrow info photo.png --window 8x8 --step 4 --json
+      rows, columns, bytes and memory of a table, for a program";
+
+const EXPORT_EXAMPLES: &str = "\
+Examples:
+  windrow export photo.png --window 8x8 -o patches.parquet
+  windrow export photo.png --window 8x8 --layout binary -o patches.parquet
+      the smallest file
+  windrow export photo.png --window 8x8 --dtype float32 --scale 1/255 -o patches.arrow
+  windrow export photo.png --window 3x3 --pad same --pad-mode reflect -o patches.arrow
+      a window around every pixel";
+
+const STREAM_EXAMPLES: &str = "\
+Examples:
+  windrow stream photo.png --window 8x8 | python -c \\
+    'import sys, pyarrow as pa; print(pa.ipc.open_stream(sys.stdin.buffer).read_all())'
+  windrow stream photo.png --window 8x8 --rows 0..1000 > first.arrows";
 
 /// Sliding windows of an image as an Arrow table: rows are windows.
 #[derive(Debug, Parser)]
@@ -29,120 +51,153 @@ pub(super) struct Args {
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// What a scan would give and cost; reads no pixel
+    #[command(after_help = INFO_EXAMPLES)]
     Info {
         #[command(flatten)]
         scan: ScanArgs,
         /// Print JSON
-        #[arg(long)]
+        #[arg(long, help_heading = "Output")]
         json: bool,
     },
     /// Write the table into a file
+    #[command(after_help = EXPORT_EXAMPLES, mut_arg("window", |window| window.required(true)))]
     Export {
         #[command(flatten)]
         scan: ScanArgs,
-        /// The file: .parquet, .arrow (Arrow IPC file) or .arrows (Arrow IPC stream)
-        #[arg(short, long, value_name = "OUT")]
+        /// The file: .parquet, .arrow (Arrow IPC file; also .feather, .ipc) or .arrows (Arrow IPC stream)
+        #[arg(short, long, value_name = "OUT", help_heading = "Output")]
         output: PathBuf,
         /// none, zstd, zstd:LEVEL, lz4 or (Parquet only) snappy [default: zstd:1]
-        #[arg(long, value_name = "CODEC")]
+        #[arg(long, value_name = "CODEC", help_heading = "Output")]
         compression: Option<String>,
         /// Store layout columns all the same: every column takes as much as the image
-        #[arg(long)]
+        #[arg(long, help_heading = "Output")]
         store_columns: bool,
-        /// No progress and no summary
-        #[arg(short, long)]
+        /// No progress, no notes and no summary
+        #[arg(short, long, help_heading = "Output")]
         quiet: bool,
     },
     /// Write the table to standard output, as an Arrow IPC stream
+    #[command(after_help = STREAM_EXAMPLES, mut_arg("window", |window| window.required(true)))]
     Stream {
         #[command(flatten)]
         scan: ScanArgs,
         /// none, zstd, zstd:LEVEL or lz4
-        #[arg(long, value_name = "CODEC", default_value = "none")]
+        #[arg(long, value_name = "CODEC", default_value = "none", help_heading = "Output")]
         compression: String,
         /// Send layout columns all the same: every column takes as much as the image
-        #[arg(long)]
+        #[arg(long, help_heading = "Output")]
         store_columns: bool,
     },
+}
+
+impl Args {
+    /// What is said when the user stops this command.
+    pub(super) fn interrupted(&self) -> &'static str {
+        match self.command {
+            // A pipe has what was sent before.
+            Command::Stream { .. } => "interrupted",
+            _ => "interrupted: nothing was written",
+        }
+    }
 }
 
 /// Which table.
 #[derive(Debug, ClapArgs)]
 pub(super) struct ScanArgs {
-    /// The image: .npy, TIFF, PNG, JPEG, BMP, GIF, WebP, PNM, TGA, QOI
+    /// The image: .npy, TIFF, PNG, JPEG, BMP, GIF (its first frame), WebP, PNM, TGA, QOI
     #[arg(value_name = "IMAGE")]
-    image: PathBuf,
+    pub(super) image: PathBuf,
     /// Pixels of a window on each axis: 8x8
-    #[arg(short, long, value_name = "SHAPE", allow_hyphen_values = true)]
-    window: String,
+    #[arg(short, long, value_name = "SHAPE", allow_hyphen_values = true, help_heading = "Windows")]
+    #[arg(visible_alias = "size", alias = "window-shape")]
+    window: Option<String>,
     /// Distance between windows, for all axes or each: 2 or 2x1 [default: 1]
-    #[arg(short, long, value_name = "N", allow_hyphen_values = true)]
+    #[arg(short, long, value_name = "N", allow_hyphen_values = true, help_heading = "Windows")]
+    #[arg(visible_alias = "stride")]
     step: Option<String>,
     /// Distance between the pixels of a window, for all axes or each [default: 1]
-    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    #[arg(long, value_name = "N", allow_hyphen_values = true, help_heading = "Windows")]
     dilation: Option<String>,
-    /// At the far edge: drop the rest, shift the last window inward, or pad [default: drop]
-    #[arg(long, value_name = "drop|shift|pad")]
+    /// The axes that the window slides over, by name or number: y,x [default: the leading ones]
+    #[arg(long, value_name = "AXES", allow_hyphen_values = true, help_heading = "Windows")]
+    axes: Option<String>,
+    /// At the far edge: drop the remainder, shift the last window inward, or pad [default: drop]
+    #[arg(long, value_name = "drop|shift|pad", help_heading = "Padding")]
     edge: Option<String>,
-    /// Pixels added before,after each axis: 1,2x0,0; or 'same' for ceil(n / step) windows [default: same]
-    #[arg(long, value_name = "WIDTHS", allow_hyphen_values = true)]
+    /// Pixels added to each axis, as np.pad has them: 3, 3x0, or before,after: 1,2x0,0; or 'same' for ceil(n / step)
+    /// windows [default with --edge pad: same]
+    #[arg(long, value_name = "WIDTHS", allow_hyphen_values = true, help_heading = "Padding")]
     pad: Option<String>,
     /// What is added: constant, edge, reflect, symmetric or wrap, as np.pad has them [default: constant]
-    #[arg(long, value_name = "MODE")]
+    #[arg(long, value_name = "MODE", help_heading = "Padding")]
     pad_mode: Option<String>,
     /// The value of constant padding [default: 0]
-    #[arg(long, value_name = "VALUE", allow_hyphen_values = true)]
+    #[arg(long, value_name = "VALUE", allow_hyphen_values = true, help_heading = "Padding")]
     pad_value: Option<String>,
-    /// The axes that the window slides over, by name or number: y,x [default: the leading ones]
-    #[arg(long, value_name = "AXES", allow_hyphen_values = true)]
-    axes: Option<String>,
     /// Only these rows: 0..1000
-    #[arg(long, value_name = "RANGE", allow_hyphen_values = true)]
+    #[arg(long, value_name = "RANGE", allow_hyphen_values = true, help_heading = "Table")]
     rows: Option<String>,
     /// Only these columns: window,y,x,patch
-    #[arg(long, value_name = "NAMES")]
+    #[arg(long, value_name = "NAMES", help_heading = "Table")]
     columns: Option<String>,
     /// How patches are held: tensor, fixed-shape-tensor, binary or columns
-    #[arg(long, value_name = "LAYOUT", default_value = "tensor")]
+    #[arg(long, value_name = "LAYOUT", default_value = "tensor", help_heading = "Table")]
     layout: String,
     /// In layout columns, rows that are no windows are null, or false in a column 'valid' [default: null]
-    #[arg(long, value_name = "null|column")]
+    #[arg(long, value_name = "null|column", help_heading = "Table")]
     wrap: Option<String>,
-    /// Convert pixels: float32, uint8, …
-    #[arg(long, value_name = "TYPE")]
+    /// The image of a file with several, from 0 [default: 0]
+    #[arg(long, value_name = "K", allow_hyphen_values = true, help_heading = "Pixels")]
+    page: Option<String>,
+    /// Convert pixels: float32 (f32), uint8 (u8), …
+    #[arg(long, value_name = "TYPE", help_heading = "Pixels")]
     dtype: Option<String>,
-    /// Multiply pixels
-    #[arg(long, value_name = "FACTOR", allow_hyphen_values = true)]
+    /// Multiply pixels: 0.5, or 1/255
+    #[arg(long, value_name = "FACTOR", allow_hyphen_values = true, help_heading = "Pixels")]
     scale: Option<String>,
     /// Add to pixels, after scaling
-    #[arg(long, value_name = "VALUE", allow_hyphen_values = true)]
+    #[arg(long, value_name = "VALUE", allow_hyphen_values = true, help_heading = "Pixels")]
     offset: Option<String>,
     /// Allow a conversion that rounds or saturates
-    #[arg(long)]
+    #[arg(long, help_heading = "Pixels")]
     lossy: bool,
     /// Bytes of a batch, about [default: 4MiB]
-    #[arg(long, value_name = "BYTES", allow_hyphen_values = true)]
+    #[arg(long, value_name = "BYTES", allow_hyphen_values = true, help_heading = "Batches")]
     batch_bytes: Option<String>,
     /// Rows of a batch, exactly
-    #[arg(long, value_name = "N", allow_hyphen_values = true, conflicts_with = "batch_bytes")]
+    #[arg(
+        long,
+        value_name = "N",
+        allow_hyphen_values = true,
+        conflicts_with = "batch_bytes",
+        help_heading = "Batches"
+    )]
     batch_rows: Option<String>,
-    /// The image of a file with several, from 0 [default: 0]
-    #[arg(long, value_name = "K", allow_hyphen_values = true)]
-    page: Option<String>,
 }
 
 impl ScanArgs {
-    /// The scan that was asked for. Opens the image, but reads no pixel.
-    pub(super) fn resolve(&self) -> Result<PatchScan> {
-        let spec = self.spec()?;
+    /// The image. Reads no pixel.
+    pub(super) fn source(&self) -> Result<AnySource> {
         let page = self.page.as_deref().map(|text| parse::number("page", text)).transpose()?;
-        let source = AnySource::open(&self.image, page)?;
-        let builder = self.options(PatchScan::builder(source, spec))?;
-        builder.build()
+        AnySource::open(&self.image, page)
     }
 
-    fn spec(&self) -> Result<WindowSpec> {
-        let mut spec = WindowSpec::new(parse::shape("window", &self.window)?);
+    /// The scan that was asked for, if there is a window. Opens the image, but reads no pixel.
+    pub(super) fn scan(&self) -> Result<Option<PatchScan>> {
+        let Some(window) = &self.window else { return Ok(None) };
+        let spec = self.spec(window)?;
+        let builder = self.options(PatchScan::builder(self.source()?, spec))?;
+        builder.build().map(Some)
+    }
+
+    /// The scan that was asked for, of a command that can't do without.
+    pub(super) fn resolve(&self) -> Result<PatchScan> {
+        self.scan()?.ok_or_else(|| Error::argument("window", "expected pixels of a window on each axis, such as 8x8"))
+    }
+
+    fn spec(&self, window: &str) -> Result<WindowSpec> {
+        let mut spec = WindowSpec::new(parse::shape("window", window)?);
         if let Some(step) = &self.step {
             spec.step = parse::shape("step", step)?;
         }
@@ -169,6 +224,10 @@ impl ScanArgs {
             spec.pad_mode = mode.parse()?;
         }
         if let Some(value) = &self.pad_value {
+            if spec.pad_mode != PadMode::Constant {
+                let message = format!("only --pad-mode constant adds a value, not {}", spec.pad_mode);
+                return Err(Error::argument("pad_value", message));
+            }
             spec.pad_value = value.parse()?;
         }
         if let Some(axes) = &self.axes {
@@ -192,7 +251,7 @@ impl ScanArgs {
             builder = builder.dtype(dtype.parse::<DType>()?);
         }
         if let Some(scale) = &self.scale {
-            builder = builder.scale(parse::number("scale", scale)?);
+            builder = builder.scale(parse::factor("scale", scale)?);
         }
         if let Some(offset) = &self.offset {
             builder = builder.offset(parse::number("offset", offset)?);

@@ -1,12 +1,14 @@
 //! What each command does.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::time::Instant;
 
-use super::args::{Args, Command};
+use super::args::{Args, Command, ScanArgs};
+use super::info::{ScanInfo, SourceInfo};
 use super::progress::{Progress, summary};
 use super::stop::Stoppable;
+use super::text;
 use crate::sink::Written;
 use crate::sink::ipc::{self, IpcOptions};
 use crate::{Error, ErrorKind, PatchScan, Result};
@@ -15,33 +17,49 @@ use crate::{Error, ErrorKind, PatchScan, Result};
 pub(super) const STDOUT: &str = "standard output";
 
 pub(super) fn run(args: Args) -> Result<()> {
+    let interrupted = args.interrupted();
     match args.command {
-        Command::Info { scan, json } => info(&scan.resolve()?, json),
+        Command::Info { scan, json } => info(&scan, json),
         Command::Export { scan, output, compression, store_columns, quiet } => {
             let target = Target::of(&output)?;
+            refuse_itself(&scan.image, &output)?;
             let compression = compression.map(|text| text.parse()).transpose()?.unwrap_or_default();
-            export(&scan.resolve()?, &output, target, IpcOptions { compression, store_columns }, quiet)
+            let scan = scan.resolve()?;
+            if !quiet {
+                note_whole_axes(&scan);
+            }
+            export(&scan, &output, target, IpcOptions { compression, store_columns }, quiet, interrupted)
         }
         Command::Stream { scan, compression, store_columns } => {
-            stream(&scan.resolve()?, IpcOptions { compression: compression.parse()?, store_columns })
+            let options = IpcOptions { compression: compression.parse()?, store_columns };
+            stream(&scan.resolve()?, options, interrupted)
         }
     }
 }
 
-fn info(scan: &PatchScan, json: bool) -> Result<()> {
-    let explain = scan.explain();
-    let text = if json {
-        serde_json::to_string_pretty(&explain)
-            .map_err(|error| Error::format("info", format!("can't be written as JSON: {error}")))?
-    } else {
-        explain.to_string()
+fn info(args: &ScanArgs, json: bool) -> Result<()> {
+    let text = match args.scan()? {
+        Some(scan) => {
+            if !json {
+                note_whole_axes(&scan);
+            }
+            ScanInfo::new(&scan).text(json)?
+        }
+        None => SourceInfo::new(args.source()?.info()).text(json)?,
     };
     writeln!(io::stdout().lock(), "{text}").map_err(stdout_error)
 }
 
-fn export(scan: &PatchScan, output: &Path, target: Target, options: IpcOptions, quiet: bool) -> Result<()> {
+fn export(
+    scan: &PatchScan,
+    output: &Path,
+    target: Target,
+    options: IpcOptions,
+    quiet: bool,
+    interrupted: &'static str,
+) -> Result<()> {
     let (start, explain) = (Instant::now(), scan.explain());
-    let reader = Progress::new(Stoppable::new(scan.reader()?)?, &explain, quiet);
+    let reader = Progress::new(Stoppable::new(scan.reader()?, interrupted)?, &explain, quiet);
     let written = target.write(reader, output, options)?;
     if !quiet {
         // Standard error may be closed; the file is written all the same.
@@ -50,11 +68,53 @@ fn export(scan: &PatchScan, output: &Path, target: Target, options: IpcOptions, 
     Ok(())
 }
 
-fn stream(scan: &PatchScan, options: IpcOptions) -> Result<()> {
-    let reader = Stoppable::new(scan.reader()?)?;
+fn stream(scan: &PatchScan, options: IpcOptions, interrupted: &'static str) -> Result<()> {
+    if io::stdout().is_terminal() {
+        return Err(Error::format(format!("{STDOUT} is a terminal"), "pipe it, or use export -o FILE"));
+    }
+    let reader = Stoppable::new(scan.reader()?, interrupted)?;
     let mut out = io::stdout().lock();
     ipc::write_stream(reader, &mut out, &options, STDOUT)?;
     out.flush().map_err(stdout_error)
+}
+
+/// The rename at the end would put the table in the place of the image.
+fn refuse_itself(image: &Path, output: &Path) -> Result<()> {
+    match (identity(image), identity(output)) {
+        (Ok(image), Ok(out)) if image == out => {
+            Err(Error::argument("output", format!("{} is the image itself", output.display())))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What tells a file from others, whatever its name.
+#[cfg(unix)]
+fn identity(path: &Path) -> io::Result<impl PartialEq + use<>> {
+    use std::os::unix::fs::MetadataExt;
+    path.metadata().map(|meta| (meta.dev(), meta.ino()))
+}
+
+#[cfg(not(unix))]
+fn identity(path: &Path) -> io::Result<impl PartialEq + use<>> {
+    path.canonicalize()
+}
+
+/// Says which long axes a window takes whole, as whoever typed `--window 8` for squares doesn't expect it. Channels are
+/// short, and whoever named the axes knows.
+fn note_whole_axes(scan: &PatchScan) {
+    const CHANNELS: u64 = 4;
+    if scan.spec().axes.is_some() {
+        return;
+    }
+    let squares = match scan.spec().window_shape[..] {
+        [n] => format!("; for squares say {n}x{n}"),
+        _ => String::new(),
+    };
+    for axis in scan.grid().axes().iter().filter(|axis| !axis.sliding && axis.len > CHANNELS) {
+        let note = format!("note: {} is not in the window and is taken whole ({}){squares}", axis.name, axis.len);
+        let _ = writeln!(io::stderr(), "{}", text::printable(&note));
+    }
 }
 
 fn stdout_error(error: io::Error) -> Error {
@@ -73,6 +133,9 @@ enum Target {
 impl Target {
     /// By the ending of the file's name.
     fn of(path: &Path) -> Result<Self> {
+        if path == Path::new("-") {
+            return Err(Error::argument("output", "- is no file: windrow stream writes to standard output"));
+        }
         let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_ascii_lowercase();
         match ending.as_str() {
             #[cfg(feature = "parquet")]

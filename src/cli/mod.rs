@@ -2,9 +2,11 @@
 
 mod args;
 mod commands;
+mod info;
 mod parse;
 mod progress;
 mod stop;
+mod text;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -26,15 +28,25 @@ pub fn run<T: Into<OsString> + Clone>(args: impl IntoIterator<Item = T>) -> Exit
             return ExitCode::from(code as u8);
         }
     };
+    let interrupted = args.interrupted();
     match commands::run(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            let line = error.to_string().replace('\n', " ");
+            let line = if error.is_interrupted() { interrupted.to_owned() } else { line(&error) };
             let _ = writeln!(io::stderr(), "windrow: {line}");
             ExitCode::from(1)
         }
     }
+}
+
+/// An error in one line, whatever a file's name or an argument has in it; arguments are named as they are typed.
+fn line(error: &Error) -> String {
+    text::printable(&match error.kind() {
+        ErrorKind::Argument { name: "window_shape", message } => format!("--window: {message}"),
+        ErrorKind::Argument { name, message } => format!("--{}: {message}", name.replace('_', "-")),
+        _ => error.to_string(),
+    })
 }
 
 /// Whether the reader of our standard output went away: it has what it wanted.

@@ -7,47 +7,67 @@ use bytesize::ByteSize;
 
 use crate::{Error, Pads, Result};
 
+/// What stands between the numbers of axes.
+const BY: [char; 2] = ['x', 'X'];
+
 /// `8x8`, or `8`.
 pub(super) fn shape(name: &'static str, text: &str) -> Result<Vec<u64>> {
-    let numbers: Option<Vec<u64>> = text.split('x').map(|part| part.parse().ok()).collect();
+    let numbers: Option<Vec<u64>> = text.split(BY).map(|part| part.parse().ok()).collect();
     numbers.ok_or_else(|| {
         let wanted = match name {
-            "window" => "a length an axis, such as 8x8",
+            "window" => "one length per axis, such as 8x8",
             _ => "a whole number from 1, for all axes or each, such as 2 or 2x1",
         };
         // What was probably meant: the same numbers, with the right sign between them.
         let meant: Vec<_> = text.split(|c: char| !c.is_ascii_digit()).filter(|part| !part.is_empty()).collect();
-        let separated = text.chars().all(|c| c.is_ascii_digit() || ",;*X×: ".contains(c));
+        let separated = text.chars().all(|c| c.is_ascii_digit() || ",;*xX×: ".contains(c));
         let hint =
             if separated && meant.len() > 1 { format!("; did you mean {}?", meant.join("x")) } else { String::new() };
         Error::argument(name, format!("{text:?} is not {wanted}{hint}"))
     })
 }
 
-/// `1,2x0,0`: before and after each axis; `same` is `None`.
+/// `3`, `3x0` or `1,2x0,0`: before and after each axis; `same` is `None`.
 pub(super) fn pads(text: &str) -> Result<Option<Pads>> {
     if text == "same" {
         return Ok(None);
     }
-    let pair = |part: &str| {
-        let (before, after) = part.split_once(',')?;
-        Some((before.trim().parse().ok()?, after.trim().parse().ok()?))
+    let width = |part: &str| part.trim().parse().ok();
+    let pair = |part: &str| match part.split_once(',') {
+        Some((before, after)) => Some((width(before)?, width(after)?)),
+        None => width(part).map(|both| (both, both)),
     };
-    let pads: Option<Vec<_>> = text.split('x').map(pair).collect();
-    let refuse = || {
-        Error::argument("pad", format!("{text:?} is neither 'same' nor widths before,after each axis, such as 1,2x0,0"))
-    };
-    pads.map(|pads| Some(Pads(pads))).ok_or_else(refuse)
+    let pads: Option<Vec<_>> = text.split(BY).map(pair).collect();
+    pads.map(|pads| Some(Pads(pads))).ok_or_else(|| {
+        let wanted = "'same' nor a width for each axis, such as 3x0, or before,after: 1,2x0,0";
+        Error::argument("pad", format!("{text:?} is neither {wanted}"))
+    })
 }
 
 /// `0..1000`, `5..`, `..10`.
 pub(super) fn rows(text: &str) -> Result<impl RangeBounds<u64> + use<>> {
-    let bounds = text.split_once("..").and_then(|(start, end)| {
-        let start = if start.is_empty() { 0 } else { start.parse().ok()? };
-        let end = if end.is_empty() { Bound::Unbounded } else { Bound::Excluded(end.parse().ok()?) };
-        Some((Bound::Included(start), end))
-    });
-    bounds.ok_or_else(|| Error::argument("rows", format!("{text:?} is not a range of rows such as 0..1000")))
+    bounds(text, "..").ok_or_else(|| {
+        // What was probably meant: Python's sign, or another one.
+        let other = [":", "-", ","].iter().find(|sign| bounds(text, sign).is_some());
+        let hint = other.map_or_else(String::new, |sign| format!("; did you mean {}?", text.replacen(sign, "..", 1)));
+        Error::argument("rows", format!("{text:?} is not a range of rows such as 0..1000{hint}"))
+    })
+}
+
+fn bounds(text: &str, sign: &str) -> Option<(Bound<u64>, Bound<u64>)> {
+    let (start, end) = text.split_once(sign)?;
+    let start = if start.is_empty() { 0 } else { start.parse().ok()? };
+    let end = if end.is_empty() { Bound::Unbounded } else { Bound::Excluded(end.parse().ok()?) };
+    Some((Bound::Included(start), end))
+}
+
+/// A number, or a fraction: `1/255`.
+pub(super) fn factor(name: &'static str, text: &str) -> Result<f64> {
+    let Some((above, below)) = text.split_once('/') else { return number(name, text) };
+    match (above.trim().parse::<f64>(), below.trim().parse::<f64>()) {
+        (Ok(above), Ok(below)) if below != 0.0 => Ok(above / below),
+        _ => Err(Error::argument(name, format!("{text:?} is not a number, nor a fraction such as 1/255"))),
+    }
 }
 
 /// `4MiB`, `64k`, `1000000`.
@@ -69,10 +89,9 @@ mod tests {
     #[test]
     fn shapes_and_the_hints_for_them() {
         assert_eq!(shape("window", "8x4").unwrap(), [8, 4]);
+        assert_eq!(shape("window", "8X4").unwrap(), [8, 4]);
         assert_eq!(shape("step", "2").unwrap(), [2]);
-        for (text, hint) in
-            [("8,8", "did you mean 8x8?"), ("8X8", "8x8?"), ("8 8", "8x8?"), ("8*8*3", "8x8x3?"), ("8x8x", "such as")]
-        {
+        for (text, hint) in [("8,8", "did you mean 8x8?"), ("8 8", "8x8?"), ("8*8*3", "8x8x3?"), ("8x8x", "such as")] {
             let message = shape("window", text).unwrap_err().to_string();
             assert!(message.contains(hint) && message.contains(text), "{message}");
         }
@@ -85,12 +104,20 @@ mod tests {
     fn pads_rows_and_sizes() {
         assert_eq!(pads("1,2x0,0").unwrap(), Some(Pads(vec![(1, 2), (0, 0)])));
         assert_eq!(pads("same").unwrap(), None);
-        assert!(pads("1x2").is_err() && pads("1,-2").is_err());
+        assert_eq!(pads("3").unwrap(), Some(Pads(vec![(3, 3)])));
+        assert_eq!(pads("3x1,2").unwrap(), Some(Pads(vec![(3, 3), (1, 2)])));
+        assert!(pads("1x").is_err() && pads("1,-2").is_err() && pads("-1").is_err());
         let bounds = rows("5..").unwrap();
         assert_eq!((bounds.start_bound(), bounds.end_bound()), (Bound::Included(&5), Bound::Unbounded));
         assert!(rows("5").is_err() && rows("-1..3").is_err() && rows("a..b").is_err());
+        for text in ["0:1000", "0-1000", "0,1000"] {
+            assert!(rows(text).err().unwrap().to_string().ends_with("did you mean 0..1000?"), "{text}");
+        }
         assert_eq!(bytes("batch-bytes", "4MiB").unwrap(), 4 << 20);
         assert!(bytes("batch-bytes", "-4").is_err() && bytes("batch-bytes", "many").is_err());
         assert!(number::<f64>("scale", "1e-3").is_ok() && number::<usize>("page", "-1").is_err());
+        assert_eq!(factor("scale", "1/255").unwrap(), 1.0 / 255.0);
+        assert_eq!(factor("scale", "-0.5").unwrap(), -0.5);
+        assert!(factor("scale", "1/0").is_err() && factor("scale", "1/").is_err() && factor("scale", "half").is_err());
     }
 }

@@ -5,8 +5,10 @@ use std::time::{Duration, Instant};
 
 use arrow_array::{RecordBatch, RecordBatchReader};
 use arrow_schema::{ArrowError, SchemaRef};
-use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressStyle};
+use bytesize::ByteSize;
+use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 
+use super::text;
 use crate::sink::Written;
 use crate::{Explain, Result};
 
@@ -62,19 +64,17 @@ impl<R: RecordBatchReader> RecordBatchReader for Progress<R> {
 
 /// One line when all is written.
 pub(super) fn summary(path: &std::path::Path, written: Written, explain: &Explain, since: Instant) -> String {
-    let seconds = since.elapsed();
-    let size = bytesize::ByteSize(written.bytes);
+    let time = since.elapsed();
     let times = written.bytes as f64 / explain.base_bytes.max(1) as f64;
-    let rate = explain.dense_bytes as f64 / seconds.as_secs_f64().max(1e-9);
+    // Of a few rows of a large image it says nothing.
+    let times = if times < 0.1 { String::new() } else { format!(" ({times:.1} times the decoded image)") };
+    let rate = explain.dense_bytes as f64 / time.as_secs_f64().max(1e-9);
     format!(
-        "{}: {} rows, {size} ({times:.1} times the source), {} a second, in {}",
-        path.display(),
+        "{}: {} rows, {}{times}, {} of rows a second, in {}",
+        text::printable(&path.display().to_string()),
         HumanCount(written.rows),
-        bytesize::ByteSize(rate as u64),
-        if seconds.as_secs() < 60 {
-            format!("{:.1} s", seconds.as_secs_f64())
-        } else {
-            HumanDuration(seconds).to_string()
-        },
+        ByteSize(written.bytes),
+        ByteSize(rate as u64),
+        text::duration(time),
     )
 }

@@ -1,15 +1,27 @@
-//! Ctrl-C and SIGTERM: the stream ends with an error, so that its sink cleans up.
+//! Ctrl-C, SIGTERM and SIGHUP: the stream ends with an error, so that its sink cleans up; and if that takes too long,
+//! the process ends from beside it, and cleans up as well.
 
-use std::io;
+use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use arrow_array::{RecordBatch, RecordBatchReader};
 use arrow_schema::{ArrowError, SchemaRef};
 use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::flag;
+use signal_hook::{flag, low_level};
 
+use crate::sink::live;
 use crate::{Error, ErrorKind, Result};
+
+/// How long the pipeline has to stop by itself: it looks between batches, and one may be in a slow codec.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// Signals this close are one wish: `timeout` and a closed terminal signal a process and its group.
+const SAME: Duration = Duration::from_secs(1);
+
+const POLL: Duration = Duration::from_millis(50);
 
 /// A reader that ends with [`ErrorKind::Interrupted`] when the user asks to stop.
 pub(super) struct Stoppable<R> {
@@ -18,20 +30,63 @@ pub(super) struct Stoppable<R> {
 }
 
 impl<R: RecordBatchReader> Stoppable<R> {
-    /// Listens to SIGINT and SIGTERM. A second signal kills at once.
-    pub(super) fn new(reader: R) -> Result<Self> {
-        let stop = Arc::new(AtomicBool::new(false));
-        for signal in [SIGINT, SIGTERM] {
-            let register = || -> io::Result<()> {
-                flag::register_conditional_default(signal, stop.clone())?;
+    /// Listens to the signals that end a process. Whoever sends another one a second later waits no longer. `last` is
+    /// the line that is said if the process has to end from beside the pipeline.
+    pub(super) fn new(reader: R, last: &'static str) -> Result<Self> {
+        let (stop, again) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let listen = || -> io::Result<()> {
+            for &signal in ending() {
                 flag::register(signal, stop.clone())?;
-                Ok(())
-            };
-            register().map_err(|error| {
-                Error::from(ErrorKind::Io { name: "signals".to_owned(), action: "listen to", error })
-            })?;
-        }
+                flag::register(signal, again.clone())?;
+            }
+            // Caught, it kills no more: the write past the limit fails instead, as on a full disk.
+            #[cfg(unix)]
+            flag::register(signal_hook::consts::SIGXFSZ, Arc::default())?;
+            let stop = stop.clone();
+            thread::Builder::new().name("signals".to_owned()).spawn(move || watch(&stop, &again, last))?;
+            Ok(())
+        };
+        listen()
+            .map_err(|error| Error::from(ErrorKind::Io { name: "signals".to_owned(), action: "listen to", error }))?;
         Ok(Self { reader, stop })
+    }
+}
+
+/// The signals that end a process.
+fn ending() -> &'static [i32] {
+    #[cfg(unix)]
+    if !hangup_is_ignored() {
+        return &[SIGINT, SIGTERM, signal_hook::consts::SIGHUP];
+    }
+    &[SIGINT, SIGTERM]
+}
+
+/// Whether we were started by `nohup`, whose wish would be lost if we listened. Only Linux says so in a file.
+#[cfg(unix)]
+fn hangup_is_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    mask >> (signal_hook::consts::SIGHUP - 1) & 1 == 1
+}
+
+/// Waits for a signal, and then for the process to end; ends it if that takes too long.
+fn watch(stop: &AtomicBool, again: &AtomicBool, last: &str) {
+    while !stop.load(Ordering::Relaxed) {
+        thread::sleep(POLL);
+    }
+    let first = Instant::now();
+    loop {
+        thread::sleep(POLL);
+        let impatient = again.swap(false, Ordering::Relaxed) && first.elapsed() > SAME;
+        // A file that has its name already is no longer interrupted: all that is left is to sync its folder.
+        if (impatient || first.elapsed() > GRACE) && live::abandon() {
+            // Over the progress bar, if there is one.
+            let clear = if io::stderr().is_terminal() { "\r\x1b[2K" } else { "" };
+            let _ = writeln!(io::stderr(), "{clear}windrow: {last}");
+            // Not `std::process::exit`, which may wait for what the pipeline holds.
+            low_level::exit(1);
+        }
     }
 }
 

@@ -202,8 +202,12 @@ impl ScanBuilder {
             Bound::Excluded(row) => row,
             Bound::Unbounded => windows,
         };
+        let bounded = !matches!(self.rows, Some((_, Bound::Unbounded)));
+        if bounded && start > end {
+            return Err(Error::argument("rows", format!("{start}..{end}: the end is before the start")));
+        }
         if start > end || end > windows {
-            return Err(ErrorKind::Rows { start, end, rows: windows }.into());
+            return Err(ErrorKind::Rows { start, end: end.max(start), rows: windows }.into());
         }
         Ok(start..end)
     }

@@ -99,20 +99,66 @@ impl fmt::Display for Explain {
         let axes: Vec<_> = self.axes.iter().zip(&self.shape).map(|(name, n)| format!("{name} {n}")).collect();
         writeln!(f, "source      {}  {}  {}", self.source, axes.join(", "), self.source_dtype)?;
         writeln!(f, "windows     {} of {}", by(&self.grid_shape), by(&self.patch_shape))?;
-        writeln!(f, "rows        {}", self.rows)?;
-        writeln!(f, "columns     {}  ({}, {})", self.columns.join(", "), self.layout, self.dtype)?;
+        writeln!(f, "rows        {}", grouped(self.rows))?;
+        writeln!(f, "columns     {}  ({}, {})", names(&self.columns), self.layout, self.dtype)?;
         let dense = ByteSize(self.dense_bytes);
         let base = ByteSize(self.base_bytes);
         writeln!(f, "row         {}", ByteSize(self.row_bytes))?;
-        writeln!(f, "all rows    {dense}, {:.1} times the source ({base})", self.blow_up)?;
+        writeln!(f, "all rows    {dense}, {:.1} times the decoded image ({base})", self.blow_up)?;
         writeln!(
             f,
             "batch       {} rows, {}, {} made ahead",
-            self.batch_rows,
+            grouped(self.batch_rows),
             ByteSize(self.batch_bytes),
             self.prefetch
         )?;
         writeln!(f, "peak memory {}, whatever the number of rows", ByteSize(self.peak_bytes))?;
         write!(f, "copies      {}", self.copies)
+    }
+}
+
+/// A number that can be read: `130,092`.
+fn grouped(n: u64) -> String {
+    let digits = n.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// The names of the columns; of many pixels only the first and the last.
+fn names(columns: &[String]) -> String {
+    const MOST: usize = 12;
+    let first = columns.iter().position(|name| name.starts_with("p_"));
+    match (first, columns.last()) {
+        (Some(first), Some(last)) if columns.len() > MOST => {
+            format!("{} … {last} ({})", columns[..=first].join(", "), grouped(columns.len() as u64))
+        }
+        _ => columns.join(", "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_commas() {
+        for (n, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (130_092, "130,092"), (1_234_567, "1,234,567")] {
+            assert_eq!(grouped(n), text);
+        }
+    }
+
+    #[test]
+    fn many_columns_are_cut_short() {
+        let few = ["window", "y", "patch"].map(str::to_owned);
+        assert_eq!(names(&few), "window, y, patch");
+        let pixels = (0..64).map(|i| format!("p_{}_{}", i / 8, i % 8));
+        let many: Vec<_> = ["window", "y", "x"].map(str::to_owned).into_iter().chain(pixels).collect();
+        assert_eq!(names(&many), "window, y, x, p_0_0 … p_7_7 (67)");
     }
 }

@@ -1,17 +1,25 @@
 //! Files that appear whole or not at all.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use tempfile::{Builder, NamedTempFile};
+use tempfile::{Builder, TempPath};
 
+use super::live;
 use crate::{Error, Result};
+
+/// Characters of the target's name in that of the temporary file: enough to know it by, far from what names may have.
+const PREFIX_CHARS: usize = 40;
+
+/// Links followed before they are taken for a circle, as Linux does it.
+const MOST_LINKS: usize = 40;
 
 /// A file that is written beside its target and takes its name when it is [committed](Self::commit). Dropped before,
 /// it is removed, and the target keeps what it had.
 pub(crate) struct AtomicFile {
-    temp: BufWriter<NamedTempFile>,
+    file: BufWriter<File>,
+    temp: Temp,
     target: PathBuf,
     /// The target as the user named it, for messages.
     name: PathBuf,
@@ -20,71 +28,138 @@ pub(crate) struct AtomicFile {
 impl AtomicFile {
     pub(crate) fn create(name: &Path) -> Result<Self> {
         let fail = |error| Error::io(name, "create", error);
-        // A link stays a link: what it points to is replaced.
-        let target = if name.is_symlink() { fs::canonicalize(name).map_err(fail)? } else { name.to_owned() };
-        match fs::metadata(&target) {
-            Ok(meta) if meta.is_dir() => {
-                let error = io::Error::new(io::ErrorKind::IsADirectory, "it is a directory, expected a file name");
-                return Err(fail(error));
-            }
-            Ok(meta) if !meta.is_file() => {
-                return Err(fail(io::Error::other("it is not a regular file, and a rename would replace it")));
-            }
-            _ => {}
-        }
-        let Some(file_name) = target.file_name() else {
-            return Err(fail(io::Error::new(io::ErrorKind::InvalidInput, "expected a file name")));
-        };
-        let folder = match target.parent() {
-            Some(parent) if parent != Path::new("") => parent,
-            _ => Path::new("."),
-        };
-        let prefix = format!(".{}.windrow-", file_name.to_string_lossy());
+        let target = follow(name).map_err(fail)?;
+        let old = check(name, &target).map_err(fail)?;
+        let file_name = target.file_name().unwrap_or_default().to_string_lossy();
+        let prefix: String = file_name.chars().take(PREFIX_CHARS).collect();
+        let prefix = format!(".{prefix}.windrow-");
         let mut builder = Builder::new();
         builder.prefix(&prefix).suffix(".tmp");
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            // As any program creates files: the umask takes away what the user doesn't want.
-            builder.permissions(fs::Permissions::from_mode(0o666));
+        // The file is made by us and not by the builder, whose errors name the temporary file.
+        let create = || builder.make_in(folder_of(&target), |path| open(path, old.as_ref()));
+        let (file, path) = live::created(create, |temp| temp.path()).map_err(fail)?.into_parts();
+        let temp = Temp(Some(path));
+        if let Some(old) = old {
+            // What the umask took away.
+            file.set_permissions(old.permissions()).map_err(fail)?;
         }
-        let temp = builder.tempfile_in(folder).map_err(|error| fail(plain(error)))?;
-        Ok(Self { temp: BufWriter::with_capacity(1 << 20, temp), target, name: name.to_owned() })
+        Ok(Self { file: BufWriter::with_capacity(1 << 20, file), temp, target, name: name.to_owned() })
     }
 
     /// Syncs the file, gives it its name, and syncs its folder.
     pub(crate) fn commit(self) -> Result<u64> {
-        let Self { temp, target, name } = self;
+        let Self { file, temp, target, name } = self;
         let fail = |error| Error::io(&name, "write", error);
-        let temp = temp.into_inner().map_err(|error| fail(error.into_error()))?;
-        temp.as_file().sync_all().map_err(fail)?;
-        let bytes = temp.as_file().metadata().map_err(fail)?.len();
-        temp.persist(&target).map_err(|error| Error::io(&name, "rename", error.error))?;
+        let file = file.into_inner().map_err(|error| fail(error.into_error()))?;
+        file.sync_all().map_err(fail)?;
+        let bytes = file.metadata().map_err(fail)?.len();
+        temp.persist(&target).map_err(|error| Error::io(&name, "rename", error))?;
         #[cfg(unix)]
-        if let Some(folder) = target.parent() {
-            let folder = if folder == Path::new("") { Path::new(".") } else { folder };
-            File::open(folder).and_then(|folder| folder.sync_all()).map_err(fail)?;
-        }
+        File::open(folder_of(&target)).and_then(|folder| folder.sync_all()).map_err(fail)?;
         Ok(bytes)
     }
 }
 
 impl Write for AtomicFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.temp.write(bytes).map_err(plain)
+        self.file.write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.temp.flush().map_err(plain)
+        self.file.flush()
     }
 }
 
-/// The system's error, without the name of the temporary file in front.
-fn plain(error: io::Error) -> io::Error {
-    match error.get_ref().and_then(|inner| inner.source()).and_then(|inner| inner.downcast_ref::<io::Error>()) {
-        Some(inner) => inner.raw_os_error().map_or_else(|| inner.kind().into(), io::Error::from_raw_os_error),
-        None => error,
+/// The name of the temporary file; removes it when dropped.
+struct Temp(Option<TempPath>);
+
+impl Temp {
+    fn persist(mut self, target: &Path) -> io::Result<()> {
+        let Some(path) = self.0.take() else { return Ok(()) };
+        let name = path.to_path_buf();
+        live::renamed(&name, || path.persist(target).map_err(|error| error.error))
     }
+}
+
+impl Drop for Temp {
+    fn drop(&mut self) {
+        if let Some(path) = self.0.take() {
+            let name = path.to_path_buf();
+            drop(path);
+            live::removed(&name);
+        }
+    }
+}
+
+/// What a name stands for. A link stays a link: what it points to is replaced, or made if it is not there.
+fn follow(name: &Path) -> io::Result<PathBuf> {
+    let mut target = name.to_owned();
+    for _ in 0..MOST_LINKS {
+        if !target.is_symlink() {
+            return Ok(target);
+        }
+        let next = fs::read_link(&target)?;
+        // Relative links start at their own folder.
+        target = folder_of(&target).join(next);
+    }
+    Err(io::Error::other("a circle of symbolic links"))
+}
+
+/// Refuses a target that can't be one, and gives what it is if it is there.
+fn check(name: &Path, target: &Path) -> io::Result<Option<fs::Metadata>> {
+    let error = |kind, message: String| Err(io::Error::new(kind, message));
+    if name.as_os_str().as_encoded_bytes().last().is_some_and(|&last| std::path::is_separator(last.into())) {
+        return error(
+            io::ErrorKind::IsADirectory,
+            "its name ends as that of a folder, expected a file name".to_owned(),
+        );
+    }
+    let old = match fs::metadata(target) {
+        Ok(meta) => Some(meta),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => None,
+        Err(error) => return Err(error),
+    };
+    match &old {
+        Some(meta) if meta.is_dir() => {
+            return error(io::ErrorKind::IsADirectory, "it is a directory, expected a file name".to_owned());
+        }
+        Some(meta) if !meta.is_file() => {
+            return error(io::ErrorKind::Other, "it is not a regular file, and a rename would replace it".to_owned());
+        }
+        _ => {}
+    }
+    if target.file_name().is_none() {
+        return error(io::ErrorKind::InvalidInput, "expected a file name".to_owned());
+    }
+    let folder = folder_of(target);
+    if !folder.is_dir() {
+        return error(io::ErrorKind::NotFound, format!("no folder {}", folder.display()));
+    }
+    Ok(old)
+}
+
+/// The folder that a file is in.
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// Makes a new file as any program does, so that the umask takes away what the user doesn't want; in the place of an
+/// old one it is never open to more than that was.
+fn open(path: &Path, old: Option<&fs::Metadata>) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    if let Some(old) = old {
+        use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+        options.mode(old.mode() & 0o777);
+    }
+    #[cfg(not(unix))]
+    let _ = old;
+    options.open(path)
 }
 
 #[cfg(test)]
@@ -134,6 +209,33 @@ mod tests {
         fs::write(&usual, "").unwrap();
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode(&real), mode(&usual));
+
+        for bits in [0o600, 0o640, 0o666] {
+            fs::set_permissions(&real, fs::Permissions::from_mode(bits)).unwrap();
+            AtomicFile::create(&real).unwrap().commit().unwrap();
+            assert_eq!(mode(&real), bits);
+        }
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_link_to_nothing_is_what_it_points_to_and_a_circle_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let (link, round) = (folder.path().join("link"), folder.path().join("round"));
+        std::os::unix::fs::symlink("new", &link).unwrap();
+        AtomicFile::create(&link).unwrap().commit().unwrap();
+        assert!(link.is_symlink() && folder.path().join("new").is_file());
+        std::os::unix::fs::symlink("round", &round).unwrap();
+        assert!(AtomicFile::create(&round).err().unwrap().to_string().contains("circle"));
+    }
+
+    #[test]
+    fn long_names_are_as_good() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["a".repeat(255), "ä".repeat(127)] {
+            AtomicFile::create(&folder.path().join(&name)).unwrap().commit().unwrap();
+            assert!(names(folder.path()).contains(&name));
+        }
     }
 
     #[test]
@@ -141,7 +243,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         for (target, part) in [
             (folder.path().to_owned(), "directory"),
-            (folder.path().join("missing/a.bin"), "missing"),
+            (folder.path().join("missing/a.bin"), "no folder"),
+            (folder.path().join("a.bin/"), "ends as that of a folder"),
             (PathBuf::from("/dev/null"), "not a regular file"),
         ] {
             let message = AtomicFile::create(&target).err().unwrap().to_string();

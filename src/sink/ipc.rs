@@ -27,6 +27,15 @@ impl From<Compression> for IpcOptions {
     }
 }
 
+/// About how many bytes a writer of Arrow IPC holds besides the batches of its reader, at most, for batches of so many
+/// bytes: one batch as it is written.
+pub fn memory(batch_bytes: u64) -> u64 {
+    batch_bytes.saturating_add(WRITE_BUFFER)
+}
+
+/// What [`AtomicFile`] collects before it writes.
+const WRITE_BUFFER: u64 = 1 << 20;
+
 /// Writes all batches of `reader` into the Arrow IPC file `path` (random access to batches), which appears when it is
 /// whole.
 ///

@@ -7,6 +7,7 @@ mod atomic;
 mod compression;
 #[cfg(feature = "ipc")]
 pub mod ipc;
+pub(crate) mod live;
 #[cfg(feature = "parquet")]
 pub mod parquet;
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import pty
+import resource
 import signal
 import subprocess
 import time
@@ -154,6 +156,8 @@ def test_usage(args: list, tmp_path: Path) -> None:
         ["--window", "8x8", "--pad-value", "256", "--pad-mode", "constant"],
         ["--window", "8x8", "--columns", "window,z"],
         ["--window", "8x8", "--rows", "5..1"],
+        ["--window", "8x8", "--pad-mode", "edge", "--pad-value", "1"],
+        ["--window", "8x8", "--scale", "1/0"],
     ],
     ids=" ".join,
 )
@@ -171,13 +175,119 @@ def test_a_comma_in_the_window_gets_a_hint(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.parametrize(
+    ("args", "part"),
+    [
+        (["--rows", "0:1000"], "did you mean 0..1000?"),
+        (["--rows", "1000..10"], "--rows: 1000..10: the end is before the start"),
+        (["--rows", "0..200000"], "130092"),
+        (["--batch-rows", "0"], "--batch-rows: "),
+        (["--pad", "3x"], "--pad: "),
+    ],
+    ids=lambda value: value if isinstance(value, str) else " ".join(value),
+)
+def test_what_an_error_says(args: list[str], part: str) -> None:
+    run = windrow("info", PHOTOGRAPH, "--window", "8x8", *args)
+    assert run.returncode == 1
+    assert_one_line(run.stderr.decode(), part)
+
+
+@pytest.mark.parametrize(
+    ("said", "same"),
+    [
+        (["--window", "8X8"], ["--window", "8x8"]),
+        (["--size", "8x8"], ["--window", "8x8"]),
+        (["--window-shape", "8x8", "--stride", "4"], ["--window", "8x8", "--step", "4"]),
+        (["--window", "8x8", "--pad", "3"], ["--window", "8x8", "--pad", "3,3x3,3"]),
+        (["--window", "8x8", "--pad", "3x1"], ["--window", "8x8", "--pad", "3,3x1,1"]),
+    ],
+    ids=lambda args: " ".join(args),
+)
+def test_other_ways_to_say_it(said: list[str], same: list[str]) -> None:
+    run, other = windrow("info", PHOTOGRAPH, "--json", *said), windrow("info", PHOTOGRAPH, "--json", *same)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout == other.stdout
+
+
+def test_info_of_an_image_alone() -> None:
+    run = windrow("info", PHOTOGRAPH)
+    assert run.returncode == 0
+    assert b"y 300, x 451, c 3  uint8" in run.stdout
+    assert b"--window" in run.stdout
+    assert windrow("export", PHOTOGRAPH, "-o", "out.parquet").returncode == 2
+
+
+def test_a_window_of_one_axis_is_noted() -> None:
+    run = windrow("info", PHOTOGRAPH, "--window", "8")
+    assert run.stderr == b"note: x is not in the window and is taken whole (451); for squares say 8x8\n"
+    assert windrow("info", PHOTOGRAPH, "--window", "8", "--axes", "y").stderr == b""
+    assert windrow("info", PHOTOGRAPH, "--window", "8x8").stderr == b""
+
+
+def test_a_terminal_gets_no_stream() -> None:
+    main, terminal = pty.openpty()
+    try:
+        run = windrow("stream", PHOTOGRAPH, "--window", "8x8", stdout=terminal)
+    finally:
+        os.close(terminal)
+        os.close(main)
+    assert run.returncode == 1
+    assert_one_line(run.stderr.decode(), "standard output is a terminal: pipe it, or use export -o FILE")
+
+
 # -- targets ----------------------------------------------------------------------------------------------------------
 
 
 def test_target_in_no_folder(tmp_path: Path) -> None:
     run = windrow("export", PHOTOGRAPH, "-q", "-o", tmp_path / "nowhere" / "out.parquet", "--window", "8x8")
     assert run.returncode == 1
+    assert_one_line(run.stderr.decode(), "out.parquet", f"no folder {tmp_path / 'nowhere'}")
+
+
+def test_target_with_a_slash_at_its_end(tmp_path: Path) -> None:
+    run = windrow("export", PHOTOGRAPH, "-q", "-o", f"{tmp_path}/out.parquet/", "--window", "8x8")
+    assert run.returncode == 1
     assert_one_line(run.stderr.decode(), "out.parquet")
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("link", [None, os.symlink, os.link], ids=["same name", "link", "hard link"])
+def test_target_is_the_image(link, tmp_path: Path) -> None:
+    image = tmp_path / "image.arrow"
+    with image.open("wb") as file:
+        np.save(file, np.zeros((16, 16)))
+    before, out = image.read_bytes(), image
+    if link:
+        out = tmp_path / "other.arrow"
+        link(image, out)
+    run = windrow("export", image, "-q", "-o", out, "--window", "8x8")
+    assert run.returncode == 1
+    assert_one_line(run.stderr.decode(), "is the image itself")
+    assert image.read_bytes() == before
+
+
+def test_target_with_a_long_name(tmp_path: Path) -> None:
+    out = tmp_path / f"{'a' * 247}.parquet"
+    export(PHOTOGRAPH, out, "--window", "8x8", "--step", "8")
+    assert os.listdir(tmp_path) == [out.name]
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o664])
+def test_an_old_file_keeps_its_permissions(mode: int, tmp_path: Path) -> None:
+    out = tmp_path / "out.parquet"
+    out.write_bytes(OLD)
+    out.chmod(mode)
+    export(PHOTOGRAPH, out, "--window", "8x8", "--step", "8")
+    assert out.stat().st_mode & 0o777 == mode
+
+
+def test_a_name_with_a_newline_stays_one_line(tmp_path: Path) -> None:
+    out = tmp_path / "a\n\x1b[31mb.parquet"
+    run = windrow("export", PHOTOGRAPH, "-o", out, "--window", "8x8", "--step", "8")
+    assert run.returncode == 0
+    assert_one_line(run.stderr.decode(), r"a\n\u{1b}[31mb.parquet")
+    run = windrow("info", out, "--window", "8x8")
+    assert_one_line(run.stderr.decode(), r"a\n\u{1b}[31mb.parquet")
 
 
 def test_target_is_a_folder(tmp_path: Path) -> None:
@@ -226,6 +336,21 @@ def test_full_disk(kind: str, tmp_path: Path) -> None:
     assert out.read_bytes() == OLD
 
 
+def test_a_write_past_the_limit_is_an_error_and_no_signal(tmp_path: Path) -> None:
+    """Whoever sets `ulimit -f` doesn't ignore SIGXFSZ first."""
+
+    def limit() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (MIB, MIB))
+
+    out = tmp_path / "out.parquet"
+    args = ["export", PHOTOGRAPH, "-q", "-o", out, "--window", "8x8", "--compression", "none"]
+    run = windrow(*args, preexec_fn=limit)
+    assert run.returncode == 1
+    assert_one_line(run.stderr.decode(), f"{out}: cannot write: File too large (os error 27)\n")
+    assert os.listdir(tmp_path) == []
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
 def test_stream_into_a_full_disk() -> None:
     with open("/dev/full", "wb") as full:
@@ -257,10 +382,10 @@ def test_a_reader_that_closes_the_pipe_is_no_error() -> None:
         assert run.stderr.read() == b""
 
 
-def interrupted(out: Path, number: signal.Signals) -> int:
-    """Starts a long export, waits until it writes, sends a signal; its exit code."""
+def interrupted(out: Path, *signals: signal.Signals | float, args: list[str] = LONG) -> tuple[int, str]:
+    """Starts a long export, waits until it writes, sends signals and sleeps between; its exit code and its words."""
     before = os.listdir(out.parent)
-    command = [WINDROW, "export", PHOTOGRAPH, "-q", "-o", out, *LONG]
+    command = [WINDROW, "export", PHOTOGRAPH, "-q", "-o", out, *args]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as run:
         deadline = time.monotonic() + 5
         # A file without a name would be as good: then the deadline is what is waited for.
@@ -268,27 +393,65 @@ def interrupted(out: Path, number: signal.Signals) -> int:
             time.sleep(0.01)
         time.sleep(0.1)
         assert run.poll() is None, "it was over before the signal"
-        run.send_signal(number)
+        for number in signals:
+            if isinstance(number, float):
+                time.sleep(number)
+            else:
+                run.send_signal(number)
         code = run.wait(timeout=20)
-        assert b"panicked" not in run.stderr.read()
-    return code
+        return code, run.stderr.read().decode()
+
+
+INTERRUPTED = (1, "windrow: interrupted: nothing was written\n")
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
 def test_a_signal_leaves_the_folder_as_it_was(number: signal.Signals, kind: str, tmp_path: Path) -> None:
     out = tmp_path / f"out{kind}"
-    assert interrupted(out, number) != 0
+    assert interrupted(out, number) == INTERRUPTED
     assert os.listdir(tmp_path) == []
 
     out.write_bytes(OLD)
-    assert interrupted(out, number) != 0
+    assert interrupted(out, number) == INTERRUPTED
     assert os.listdir(tmp_path) == [out.name]
     assert out.read_bytes() == OLD
+
+
+# A batch takes a minute: the pipeline can't stop by itself.
+SLOW = ["--window", "128x128", "--compression", "zstd:22", "--batch-bytes", "64MiB"]
+
+
+@pytest.mark.parametrize("args", [LONG, SLOW], ids=["fast", "slow"])
+@pytest.mark.parametrize(
+    "signals",
+    [(signal.SIGINT, signal.SIGTERM), (signal.SIGTERM, 0.05, signal.SIGTERM), (signal.SIGINT, 1.2, signal.SIGINT)],
+    ids=["two at once", "two soon", "two"],
+)
+def test_a_second_signal_leaves_nothing_either(signals: tuple, args: list[str], tmp_path: Path) -> None:
+    out = tmp_path / "out.arrow"
+    start = time.monotonic()
+    if args is LONG and signals[1] == 1.2:
+        signals = signals[:1]  # it is gone by then
+    assert interrupted(out, *signals, args=args) == INTERRUPTED
+    assert time.monotonic() - start < 10
+    assert os.listdir(tmp_path) == []
+
+
+def test_nohup_is_heard(tmp_path: Path) -> None:
+    """A process that was started to outlive its terminal does."""
+    out = tmp_path / "out.arrow"
+    # The window is small enough to be through soon, and large enough not to be before the signal.
+    command = ["nohup", WINDROW, "export", PHOTOGRAPH, "-q", "-o", out, "--window", "32x32", "--step", "2"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as run:
+        time.sleep(0.2)
+        run.send_signal(signal.SIGHUP)
+        assert run.wait(timeout=60) == 0
+    assert os.listdir(tmp_path) == [out.name]
 
 
 def test_a_killed_export_leaves_the_old_file(tmp_path: Path) -> None:
     out = tmp_path / "out.parquet"
     out.write_bytes(OLD)
-    assert interrupted(out, signal.SIGKILL) == -signal.SIGKILL
+    assert interrupted(out, signal.SIGKILL)[0] == -signal.SIGKILL
     assert out.read_bytes() == OLD

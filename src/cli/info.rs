@@ -1,0 +1,76 @@
+//! What `windrow info` prints.
+
+use bytesize::ByteSize;
+use serde::Serialize;
+
+use crate::sink::ipc;
+use crate::source::SourceInfo as Source;
+use crate::{DType, Error, Explain, PatchScan, Result};
+
+/// A scan, and what each sink would hold.
+#[derive(Serialize)]
+pub(super) struct ScanInfo {
+    #[serde(flatten)]
+    explain: Explain,
+    /// Bytes that an export to Parquet adds to the reader's peak, about.
+    #[cfg(feature = "parquet")]
+    parquet_bytes: u64,
+    /// Bytes that an export to Arrow IPC adds to it.
+    ipc_bytes: u64,
+}
+
+impl ScanInfo {
+    pub(super) fn new(scan: &PatchScan) -> Self {
+        let explain = scan.explain();
+        Self {
+            #[cfg(feature = "parquet")]
+            parquet_bytes: crate::sink::parquet::memory(&scan.schema(), explain.rows, &Default::default()),
+            ipc_bytes: ipc::memory(explain.batch_bytes),
+            explain,
+        }
+    }
+
+    pub(super) fn text(&self, json: bool) -> Result<String> {
+        if json {
+            return to_json(self);
+        }
+        #[cfg(feature = "parquet")]
+        let parquet = format!("{} for Parquet, ", ByteSize(self.parquet_bytes));
+        #[cfg(not(feature = "parquet"))]
+        let parquet = "";
+        let ipc = ByteSize(self.ipc_bytes);
+        Ok(format!("{}\nexport      adds about {parquet}{ipc} for Arrow IPC to the peak", self.explain))
+    }
+}
+
+/// An image, when there is no window yet.
+#[derive(Serialize)]
+pub(super) struct SourceInfo<'a> {
+    source: &'a str,
+    shape: &'a [u64],
+    source_dtype: DType,
+    axes: Option<&'a [String]>,
+}
+
+impl<'a> SourceInfo<'a> {
+    pub(super) fn new(info: &'a Source) -> Self {
+        Self { source: &info.name, shape: &info.shape, source_dtype: info.dtype, axes: info.axes.as_deref() }
+    }
+
+    pub(super) fn text(&self, json: bool) -> Result<String> {
+        if json {
+            return to_json(self);
+        }
+        let axes: Vec<_> = match self.axes {
+            Some(names) => names.iter().zip(self.shape).map(|(name, n)| format!("{name} {n}")).collect(),
+            None => self.shape.iter().map(u64::to_string).collect(),
+        };
+        let source = format!("source      {}  {}  {}", self.source, axes.join(", "), self.source_dtype);
+        Ok(format!("{source}\n\nSay which windows, such as --window 8x8, to see their table."))
+    }
+}
+
+fn to_json(value: &impl Serialize) -> Result<String> {
+    serde_json::to_string_pretty(value)
+        .map_err(|error| Error::format("info", format!("can't be written as JSON: {error}")))
+}
