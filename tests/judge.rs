@@ -54,6 +54,19 @@ proptest! {
     }
 }
 
+#[test]
+fn six_axes() {
+    let image = common::array(DType::I16, &[2, 3, 2, 4, 3, 5], &[5, 0, 3, 1, 4, 2], &[false; 6], &[true; 6]);
+    for spec in [
+        WindowSpec::new([1, 2, 2, 3, 1, 2]).steps([1, 1, 1, 1, 2, 2]).edge(windrow::Edge::Shift),
+        WindowSpec::new([2; 6]).pad_same(windrow::PadMode::Reflect),
+    ] {
+        let expected = naive(&image, &spec);
+        let scan = PatchScan::builder(image.clone(), spec).batch_rows(7).build().unwrap();
+        assert_eq!(rows_of(&scan), expected);
+    }
+}
+
 /// Lines long enough for every kernel, in images whose lines are 4096 bytes apart and in others, against the strided
 /// view of all windows.
 #[test]

@@ -37,16 +37,21 @@ def scan(image: Path, logical: float) -> Measured:
 
 
 def test_memory_does_not_grow_with_the_rows(image: Path) -> None:
-    # A short scan may be over before all of its batches were ever in flight at once: the largest of some counts.
+    # How many batches ever were in flight at once is for the scheduler to say: a scan may stay below its peak, short
+    # ones above all. So the many may not be more than the most of some counts, or than what was said.
     one = max(scan(image, 1 * GB).rss for _ in range(8))
     many = scan(image, MANY_GB * GB).rss
-    assert abs(many - one) < 0.05 * one, (one, many)
+    assert many < 1.05 * max(one, said(image)), (one, many)
+
+
+def said(image: Path) -> int:
+    """The peak that `windrow info` announces."""
+    return json.loads(windrow("info", image, "--window", f"{WINDOW}x{WINDOW}", "--json").stdout)["peak_bytes"]
 
 
 def test_memory_is_what_info_says(image: Path) -> None:
-    said = json.loads(windrow("info", image, "--window", f"{WINDOW}x{WINDOW}", "--json").stdout)["peak_bytes"]
-    took = scan(image, 2 * GB).rss
-    assert abs(took - said) < 0.25 * said, (took, said)
+    took = max(scan(image, 2 * GB).rss for _ in range(3))
+    assert abs(took - said(image)) < 0.25 * said(image), (took, said(image))
 
 
 @pytest.mark.parametrize(
