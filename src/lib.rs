@@ -19,6 +19,7 @@ pub mod cli;
 mod dtype;
 mod encode;
 mod error;
+mod jobs;
 mod matrix;
 mod reader;
 mod rows;

@@ -2,16 +2,15 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 
 use arrow_array::{RecordBatch, RecordBatchReader};
 use arrow_schema::{ArrowError, SchemaRef};
 
 use crate::encode::Encoder;
+use crate::jobs::Job;
 use crate::source::{Band, Bands, Source};
-use crate::{BufferPool, ErrorKind, Result};
+use crate::{BufferPool, Result};
 
 /// The batches of a [`PatchScan`](crate::PatchScan), in order, each made when it is near: a
 /// [`RecordBatchReader`] for Parquet, IPC, the C stream interface, or a loop.
@@ -27,11 +26,11 @@ pub struct PatchReader {
     rows: Range<u64>,
     batch_rows: u64,
     prefetch: usize,
-    jobs: VecDeque<Receiver<Result<RecordBatch>>>,
+    jobs: VecDeque<Job<RecordBatch>>,
 }
 
 /// What is prepared on the reader's own thread: the rows of a batch, and the band that holds their pixels.
-struct Job {
+struct Plan {
     rows: Range<u64>,
     band: Option<Band>,
 }
@@ -60,7 +59,7 @@ impl PatchReader {
         self.rows.end - self.rows.start + self.jobs.len() as u64 * self.batch_rows
     }
 
-    fn job(&mut self) -> Result<Job> {
+    fn plan(&mut self) -> Result<Plan> {
         let end = (self.rows.start + self.batch_rows).min(self.rows.end);
         let rows = self.rows.start..end;
         self.rows.start = end;
@@ -71,32 +70,21 @@ impl PatchReader {
             }
             None => None,
         };
-        Ok(Job { rows, band })
+        Ok(Plan { rows, band })
     }
 
     fn spawn(&mut self) {
-        let (sender, receiver) = sync_channel(1);
-        self.jobs.push_back(receiver);
-        match self.job() {
+        let job = match self.plan() {
             Err(error) => {
                 self.rows.start = self.rows.end;
-                // The receiver is ours and has room.
-                let _ = sender.send(Err(error));
+                Job::failed(error)
             }
-            Ok(job) => {
+            Ok(plan) => {
                 let (encoder, pool) = (self.encoder.clone(), self.pool.clone());
-                rayon::spawn(move || {
-                    let work = || encoder.encode(job.band.as_ref(), job.rows.clone(), &pool);
-                    let result = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
-                        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-                        let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-                        Err(ErrorKind::Worker(text.unwrap_or_default()).into())
-                    });
-                    // A reader that was dropped no longer listens.
-                    let _ = sender.send(result);
-                });
+                Job::spawn(move || encoder.encode(plan.band.as_ref(), plan.rows, &pool))
             }
-        }
+        };
+        self.jobs.push_back(job);
     }
 
     fn next_batch(&mut self) -> Option<Result<RecordBatch>> {
@@ -104,35 +92,18 @@ impl PatchReader {
             if self.rows.is_empty() {
                 return None;
             }
-            let job = self.job();
-            return Some(job.and_then(|job| self.encoder.encode(job.band.as_ref(), job.rows, &self.pool)));
+            let plan = self.plan();
+            return Some(plan.and_then(|plan| self.encoder.encode(plan.band.as_ref(), plan.rows, &self.pool)));
         }
         while self.jobs.len() < self.prefetch && !self.rows.is_empty() {
             self.spawn();
         }
-        let batch = self.jobs.pop_front().map(|job| wait(&job))?;
+        let batch = self.jobs.pop_front().map(Job::wait)?;
         // The next one is gathered while the consumer works on this one.
         if batch.is_ok() && !self.rows.is_empty() {
             self.spawn();
         }
         Some(batch)
-    }
-}
-
-/// Waits for a job. A thread of rayon's pool works on other jobs meanwhile: if all of them only waited, nobody would do
-/// the work.
-fn wait(job: &Receiver<Result<RecordBatch>>) -> Result<RecordBatch> {
-    let gone = || Err(ErrorKind::Worker("it ended without a result".to_owned()).into());
-    loop {
-        match job.try_recv() {
-            Ok(result) => return result,
-            Err(TryRecvError::Disconnected) => return gone(),
-            Err(TryRecvError::Empty) => match rayon::yield_now() {
-                Some(rayon::Yield::Executed) => {}
-                Some(rayon::Yield::Idle) => std::thread::yield_now(),
-                None => return job.recv().unwrap_or_else(|_| gone()),
-            },
-        }
     }
 }
 

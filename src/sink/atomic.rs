@@ -23,6 +23,8 @@ pub(crate) struct AtomicFile {
     target: PathBuf,
     /// The target as the user named it, for messages.
     name: PathBuf,
+    /// The first write that failed: a writer that flushes when it is dropped has nobody to tell.
+    failed: Option<io::Error>,
 }
 
 impl AtomicFile {
@@ -43,13 +45,27 @@ impl AtomicFile {
             // What the umask took away.
             file.set_permissions(old.permissions()).map_err(fail)?;
         }
-        Ok(Self { file: BufWriter::with_capacity(1 << 20, file), temp, target, name: name.to_owned() })
+        Ok(Self { file: BufWriter::with_capacity(1 << 20, file), temp, target, name: name.to_owned(), failed: None })
+    }
+
+    /// Keeps what an error says.
+    fn remember<T>(&mut self, result: io::Result<T>) -> io::Result<T> {
+        if let Err(error) = &result
+            && error.kind() != io::ErrorKind::Interrupted
+        {
+            let copy = || error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error);
+            self.failed.get_or_insert_with(copy);
+        }
+        result
     }
 
     /// Syncs the file, gives it its name, and syncs its folder.
     pub(crate) fn commit(self) -> Result<u64> {
-        let Self { file, temp, target, name } = self;
+        let Self { file, temp, target, name, failed } = self;
         let fail = |error| Error::io(&name, "write", error);
+        if let Some(error) = failed {
+            return Err(fail(error));
+        }
         let file = file.into_inner().map_err(|error| fail(error.into_error()))?;
         file.sync_all().map_err(fail)?;
         let bytes = file.metadata().map_err(fail)?.len();
@@ -62,11 +78,13 @@ impl AtomicFile {
 
 impl Write for AtomicFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file.write(bytes)
+        let result = self.file.write(bytes);
+        self.remember(result)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
+        let result = self.file.flush();
+        self.remember(result)
     }
 }
 

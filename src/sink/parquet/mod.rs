@@ -1,0 +1,223 @@
+//! Parquet files: patches as they lie in memory, in pages that are compressed side by side.
+
+mod chunk;
+mod codec;
+mod file;
+mod flat;
+mod levels;
+mod patch;
+mod types;
+
+use std::path::Path;
+
+use arrow_array::RecordBatchReader;
+use arrow_schema::{DataType, FieldRef, Schema};
+use parquet::basic::Encoding;
+use parquet::errors::ParquetError;
+use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
+use parquet::schema::types::ColumnPath;
+
+use self::codec::codec;
+use self::file::FileWriter;
+use self::patch::is_patch;
+use super::atomic::AtomicFile;
+use super::{Compression, Written, refuse_columns};
+use crate::{Error, ErrorKind, Result};
+
+/// How a Parquet file is written.
+#[derive(Clone, Debug)]
+pub struct ParquetOptions {
+    /// The codec of every page. Default: Zstandard, level 1.
+    pub compression: Compression,
+    /// Bytes of a data page before compression. The codec finds the overlap of neighbouring windows only within a
+    /// page, so it has to span several rows of windows. Default: 4 MiB.
+    pub page_bytes: usize,
+    /// Bytes of a row group before compression, which a reader may hold at once. Default: 128 MiB.
+    pub row_group_bytes: usize,
+    /// Store a table of layout `columns`, in which every column takes as much as the image. Default: refuse it.
+    pub store_columns: bool,
+}
+
+impl Default for ParquetOptions {
+    fn default() -> Self {
+        Self {
+            compression: Compression::default(),
+            page_bytes: 4 << 20,
+            row_group_bytes: 128 << 20,
+            store_columns: false,
+        }
+    }
+}
+
+/// Writes all batches of `reader` into the Parquet file `path`, which appears when it is whole.
+///
+/// Patches are stored as they lie in memory: small integers as indices into a dictionary of all values, which takes a
+/// quarter or half of Parquet's own integers; everything else plain. Their pages are compressed on rayon's pool, and
+/// the file is the same whatever the number of threads and the size of batches. Integer columns (the window ids and
+/// coordinates) are delta-encoded and have statistics by page, so that readers skip what they don't need.
+///
+/// # Memory
+/// One batch, and what [`memory`] says.
+///
+/// # Errors
+/// If the reader fails, a column is of a type that no patch table has, a patch is wider than [`MOST_PATCH_BYTES`], or
+/// the file can't be written. The target then holds what it held before.
+pub fn write(reader: impl RecordBatchReader, path: impl AsRef<Path>, options: &ParquetOptions) -> Result<Written> {
+    let path = path.as_ref();
+    let fail = |error| parquet_error(path, error);
+    let schema = reader.schema();
+    refuse_columns(&schema, options.store_columns)?;
+    refuse_wide(&schema)?;
+    let mut file = AtomicFile::create(path)?;
+    let mut writer = FileWriter::new(&mut file, &schema, options).map_err(fail)?;
+    let mut rows = 0;
+    for batch in reader {
+        let batch = batch?;
+        rows += batch.num_rows() as u64;
+        writer.write(&batch).map_err(fail)?;
+    }
+    writer.finish().map_err(fail)?;
+    let bytes = file.commit()?;
+    Ok(Written { rows, bytes })
+}
+
+/// The widest patch that is written: readers take a value whole, and some can't take wider ones.
+pub const MOST_PATCH_BYTES: u64 = 64 << 20;
+
+/// About how many bytes [`write`](fn@write) holds besides the batches of its reader, at most, for so many rows: pages
+/// of patches in the making, and the other columns of a row group.
+pub fn memory(schema: &Schema, rows: u64, options: &ParquetOptions) -> u64 {
+    let (patch, flat) = row_bytes(schema);
+    let pages = match patch {
+        0 => 0,
+        // One is filled while others are compressed, into memory of about the same size at worst.
+        _ => patch.saturating_mul(rows).min((2 * pages_ahead() as u64 + 3) * options.page_bytes as u64),
+    };
+    pages + flat.saturating_mul(rows.min(group_rows(schema, options) as u64)) + WRITE_BUFFER
+}
+
+/// What [`AtomicFile`] collects before it writes.
+const WRITE_BUFFER: u64 = 1 << 20;
+
+/// Pages that are compressed while the next one is filled.
+fn pages_ahead() -> usize {
+    rayon::current_num_threads().min(MOST_AHEAD)
+}
+
+/// More pages ahead take memory and bring nothing: a disk is slower than so many threads.
+const MOST_AHEAD: usize = 16;
+
+/// Bytes of the columns besides the patches that are collected in a row group, before compression.
+const FLAT_BYTES: u64 = 16 << 20;
+
+/// Rows of a row group.
+fn group_rows(schema: &Schema, options: &ParquetOptions) -> usize {
+    let (patch, flat) = row_bytes(schema);
+    let by_bytes = options.row_group_bytes as u64 / (patch + flat).max(1);
+    by_bytes.min(FLAT_BYTES / flat.max(1)).clamp(1, MOST_GROUP_ROWS) as usize
+}
+
+/// Rows of a row group of narrow rows: what other writers have, and readers count on.
+const MOST_GROUP_ROWS: u64 = 1 << 20;
+
+/// Bytes of a row: of its patch, and of all else.
+fn row_bytes(schema: &Schema) -> (u64, u64) {
+    let (patches, flat): (Vec<_>, Vec<_>) = schema.fields().iter().partition(|field| is_patch(field));
+    let sum = |fields: Vec<&FieldRef>| fields.iter().map(|field| width(field.data_type())).fold(0, u64::saturating_add);
+    (sum(patches), sum(flat))
+}
+
+/// Bytes of a value.
+fn width(of: &DataType) -> u64 {
+    match of {
+        DataType::FixedSizeList(field, n) => width(field.data_type()).saturating_mul(*n as u64),
+        DataType::FixedSizeBinary(n) => *n as u64,
+        other => other.primitive_width().unwrap_or(1) as u64,
+    }
+}
+
+fn refuse_wide(schema: &Schema) -> Result<()> {
+    let widest = schema.fields().iter().map(|field| width(field.data_type())).max();
+    if let Some(bytes) = widest.filter(|&bytes| bytes > MOST_PATCH_BYTES) {
+        let limit = format!("{MOST_PATCH_BYTES} bytes, as readers take no wider ones; Arrow IPC (.arrow) takes it");
+        return Err(Error::too_large("a patch in Parquet", format!("{bytes} bytes"), limit));
+    }
+    Ok(())
+}
+
+/// How the columns besides the patches are written.
+fn properties(schema: &Schema, options: &ParquetOptions) -> WriterProperties {
+    let mut builder = WriterProperties::builder()
+        .set_compression(codec(options.compression))
+        .set_dictionary_enabled(false)
+        .set_statistics_enabled(EnabledStatistics::None)
+        .set_data_page_size_limit(options.page_bytes)
+        .set_data_page_row_count_limit(usize::MAX);
+    for field in schema.fields() {
+        if matches!(field.data_type(), DataType::Int64 | DataType::UInt64) {
+            builder = integers(builder, ColumnPath::from(field.name().as_str()));
+        }
+    }
+    builder.build()
+}
+
+fn integers(builder: WriterPropertiesBuilder, column: ColumnPath) -> WriterPropertiesBuilder {
+    builder
+        .set_column_encoding(column.clone(), Encoding::DELTA_BINARY_PACKED)
+        .set_column_statistics_enabled(column, EnabledStatistics::Page)
+}
+
+/// An I/O error of the target stays one, with the target's name; an error of ours stays itself.
+fn parquet_error(path: &Path, error: ParquetError) -> Error {
+    let inner = match error {
+        ParquetError::External(inner) => inner,
+        error => return ErrorKind::Parquet { name: path.display().to_string(), error }.into(),
+    };
+    let inner = match inner.downcast::<std::io::Error>() {
+        Ok(io) => return Error::io(path, "write", *io),
+        Err(inner) => inner,
+    };
+    match inner.downcast::<Error>() {
+        Ok(ours) => *ours,
+        Err(inner) => {
+            ErrorKind::Parquet { name: path.display().to_string(), error: ParquetError::External(inner) }.into()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow_schema::Field;
+
+    use super::*;
+
+    fn patches(of: DataType, shape: &[i32]) -> Schema {
+        let list = |inner, &n: &i32| DataType::FixedSizeList(Arc::new(Field::new("item", inner, false)), n);
+        Schema::new(vec![
+            Field::new("window", DataType::UInt64, false),
+            Field::new("patch", shape.iter().rev().fold(of, list), false),
+        ])
+    }
+
+    #[test]
+    fn memory_is_bounded_and_no_more_than_the_rows() {
+        let (schema, options) = (patches(DataType::UInt8, &[8, 8, 3]), ParquetOptions::default());
+        let most = memory(&schema, u64::MAX, &options);
+        assert!((24 << 20..36 << 20).contains(&most), "{most}");
+        assert!(memory(&schema, 100, &options) < 2 << 20);
+    }
+
+    #[test]
+    fn a_wide_patch_is_refused() {
+        for (schema, wide) in [
+            (patches(DataType::FixedSizeBinary(64 << 20), &[]), false),
+            (patches(DataType::FixedSizeBinary((64 << 20) + 1), &[]), true),
+            (patches(DataType::Float32, &[4096, 4096]), false),
+            (patches(DataType::Float32, &[4096, 4097]), true),
+        ] {
+            assert_eq!(refuse_wide(&schema).is_err(), wide);
+        }
+    }
+}
