@@ -73,9 +73,7 @@ impl PatchChunk {
         while start < column.len() {
             let rows = self.patches.room().min(column.len() - start);
             let spare = &mut self.spare;
-            self.patches
-                .push(&column.slice(start, rows), || spare.pop().unwrap_or_default())
-                .map_err(external)?;
+            self.patches.push(&column.slice(start, rows), || spare.pop().unwrap_or_default()).map_err(external)?;
             start += rows;
             if self.patches.room() == 0 {
                 self.end_page();
@@ -91,7 +89,8 @@ impl PatchChunk {
         let Some(page) = self.patches.page() else { return };
         let compressors = self.compressors.clone();
         self.jobs.push_back(Job::spawn(move || {
-            let compressed = compressors.compress(&page.bytes).map_err(|error| Error::io(Path::new("a page"), "compress", error))?;
+            let compressed =
+                compressors.compress(&page.bytes).map_err(|error| Error::io(Path::new("a page"), "compress", error))?;
             Ok(Ready { page, compressed })
         }));
     }

@@ -58,7 +58,7 @@ enum State {
     None,
     Zstd(zstd::bulk::Compressor<'static>),
     Lz4,
-    Snappy(snap::raw::Encoder),
+    Snappy(Box<snap::raw::Encoder>),
 }
 
 impl Compressor {
@@ -67,7 +67,7 @@ impl Compressor {
             Compression::None => State::None,
             Compression::Zstd(level) => State::Zstd(zstd::bulk::Compressor::new(zstd_level(level))?),
             Compression::Lz4 => State::Lz4,
-            Compression::Snappy => State::Snappy(snap::raw::Encoder::new()),
+            Compression::Snappy => State::Snappy(Box::new(snap::raw::Encoder::new())),
         };
         Ok(Self { codec, out: Vec::new() })
     }

@@ -46,7 +46,7 @@ pub(super) struct FileWriter<'a, W: Write> {
 enum Column {
     Patches(Box<PatchChunk>),
     /// `None` until the row group has a row.
-    Flat(Option<Flat>),
+    Flat(Option<Box<Flat>>),
 }
 
 /// What the footer says of a column of a row group.
@@ -105,7 +105,7 @@ impl<'a, W: Write + Send> FileWriter<'a, W> {
             match column {
                 Column::Patches(chunk) => chunk.push(values, &mut self.out)?,
                 Column::Flat(flat) => {
-                    let new = || Flat::new(self.schema.column(i), self.properties.clone());
+                    let new = || Box::new(Flat::new(self.schema.column(i), self.properties.clone()));
                     flat.get_or_insert_with(new).push(values)?;
                 }
             }
@@ -180,10 +180,9 @@ fn moved(result: ColumnCloseResult, start: i64) -> Result<Closed> {
     let data = metadata.data_page_offset() + start;
     let dictionary = metadata.dictionary_page_offset().map(|offset| offset + start);
     let builder = metadata.into_builder().set_data_page_offset(data).set_dictionary_page_offset(dictionary);
-    let mut offsets = result.offset_index.unwrap_or(OffsetIndexMetaData {
-        page_locations: Vec::new(),
-        unencoded_byte_array_data_bytes: None,
-    });
+    let mut offsets = result
+        .offset_index
+        .unwrap_or(OffsetIndexMetaData { page_locations: Vec::new(), unencoded_byte_array_data_bytes: None });
     for page in &mut offsets.page_locations {
         page.offset += start;
     }
