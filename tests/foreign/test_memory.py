@@ -38,7 +38,8 @@ def scan(image: Path, logical: float) -> Measured:
 
 def test_memory_does_not_grow_with_the_rows(image: Path) -> None:
     # How many batches ever were in flight at once is for the scheduler to say: a scan may stay below its peak, short
-    # ones above all. So the many may not be more than the most of some counts, or than what was said; and memory that grows with the rows does so every time.
+    # ones above all. So the many may not be more than the most of some counts, or than what was said; and memory that
+    # grows with the rows does so every time.
     one = max(scan(image, 1 * GB).rss for _ in range(8))
     many = min(scan(image, MANY_GB * GB).rss for _ in range(3))
     assert many < 1.05 * max(one, said(image)), (one, many)
