@@ -1,6 +1,6 @@
 //! Files that appear whole or not at all.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
@@ -9,8 +9,16 @@ use tempfile::{Builder, TempPath};
 use super::live;
 use crate::{Error, Result};
 
-/// Characters of the target's name in that of the temporary file: enough to know it by, far from what names may have.
-const PREFIX_CHARS: usize = 40;
+/// Bytes of the target's name in that of the temporary file: with what stands around them no more than a name may have.
+const PREFIX_BYTES: usize = 200;
+
+/// What tells temporary files from others, before and behind the letters that tell them from each other.
+const MARK: &str = ".windrow-";
+const ENDING: &str = ".tmp";
+const LETTERS: usize = 6;
+
+/// How often a new temporary file is tried: another process may take it for one of a dead run before it is locked.
+const TRIES: usize = 16;
 
 /// Links followed before they are taken for a circle, as Linux does it.
 const MOST_LINKS: usize = 40;
@@ -32,15 +40,9 @@ impl AtomicFile {
         let fail = |error| Error::io(name, "create", error);
         let target = follow(name).map_err(fail)?;
         let old = check(name, &target).map_err(fail)?;
-        let file_name = target.file_name().unwrap_or_default().to_string_lossy();
-        let prefix: String = file_name.chars().take(PREFIX_CHARS).collect();
-        let prefix = format!(".{prefix}.windrow-");
-        let mut builder = Builder::new();
-        builder.prefix(&prefix).suffix(".tmp");
-        // The file is made by us and not by the builder, whose errors name the temporary file.
-        let create = || builder.make_in(folder_of(&target), |path| open(path, old.as_ref()));
-        let (file, path) = live::created(create, |temp| temp.path()).map_err(fail)?.into_parts();
-        let temp = Temp(Some(path));
+        let prefix = prefix(&target);
+        let (file, temp) = claim(&target, &prefix, old.as_ref()).map_err(fail)?;
+        refuse_others(folder_of(&target), &prefix, &temp).map_err(fail)?;
         if let Some(old) = old {
             // What the umask took away.
             file.set_permissions(old.permissions()).map_err(fail)?;
@@ -92,6 +94,22 @@ impl Write for AtomicFile {
 struct Temp(Option<TempPath>);
 
 impl Temp {
+    /// Whether the name is still that of the file.
+    fn names(&self, file: &File) -> bool {
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt;
+            let is = |meta: fs::Metadata| (meta.dev(), meta.ino());
+            let named = self.0.as_ref().and_then(|path| fs::symlink_metadata(path).ok());
+            named.map(is) == file.metadata().ok().map(is)
+        }
+        #[cfg(not(unix))]
+        {
+            let _ = file;
+            self.0.is_some()
+        }
+    }
+
     fn persist(mut self, target: &Path) -> io::Result<()> {
         let Some(path) = self.0.take() else { return Ok(()) };
         let name = path.to_path_buf();
@@ -163,6 +181,67 @@ fn folder_of(path: &Path) -> &Path {
         Some(parent) if parent != Path::new("") => parent,
         _ => Path::new("."),
     }
+}
+
+/// What the names of temporary files of `target` begin with.
+fn prefix(target: &Path) -> String {
+    let name = target.file_name().unwrap_or_default().to_string_lossy();
+    if name.len() <= PREFIX_BYTES {
+        return format!(".{name}{MARK}");
+    }
+    let end = (0..=PREFIX_BYTES - 17).rev().find(|&end| name.is_char_boundary(end)).unwrap_or_default();
+    // FNV-1a: names that begin alike are not the same.
+    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    format!(".{}~{hash:016x}{MARK}", &name[..end])
+}
+
+/// Makes a temporary file and locks it, which says to others that its process lives.
+fn claim(target: &Path, prefix: &str, old: Option<&fs::Metadata>) -> io::Result<(File, Temp)> {
+    let mut builder = Builder::new();
+    builder.prefix(prefix).suffix(ENDING).rand_bytes(LETTERS);
+    for _ in 0..TRIES {
+        // The file is made by us and not by the builder, whose errors name the temporary file.
+        let create = || builder.make_in(folder_of(target), |path| open(path, old));
+        let (file, path) = live::created(create, |temp| temp.path())?.into_parts();
+        let temp = Temp(Some(path));
+        match file.try_lock() {
+            // Where there are no locks, a second export can't be told.
+            Ok(()) | Err(TryLockError::Error(_)) if temp.names(&file) => return Ok((file, temp)),
+            _ => {}
+        }
+    }
+    Err(io::Error::other("its temporary file is removed again and again"))
+}
+
+/// Removes what dead runs left of the target's temporary files. One that is locked belongs to a process that lives: two
+/// exports into one target are refused.
+fn refuse_others(folder: &Path, prefix: &str, own: &Temp) -> io::Result<()> {
+    // A folder that can be written but not listed has nothing to show.
+    let Ok(entries) = fs::read_dir(folder) else { return Ok(()) };
+    for path in entries.flatten().map(|entry| entry.path()) {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let letters = name.strip_prefix(prefix).and_then(|name| name.strip_suffix(ENDING));
+        let ours = letters.is_some_and(|l| l.len() == LETTERS && l.bytes().all(|byte| byte.is_ascii_alphanumeric()));
+        let regular = || fs::symlink_metadata(&path).is_ok_and(|meta| meta.is_file());
+        if !ours || own.0.as_ref().is_some_and(|own| own.file_name() == path.file_name()) || !regular() {
+            continue;
+        }
+        // Someone else's that can't be opened is left alone.
+        let Ok(file) = OpenOptions::new().write(true).open(&path) else { continue };
+        match file.try_lock() {
+            Ok(()) => {
+                let _ = fs::remove_file(&path);
+            }
+            Err(TryLockError::WouldBlock) => {
+                let message = "another export is writing it: wait for its end, or choose another target";
+                return Err(io::Error::new(io::ErrorKind::ResourceBusy, message));
+            }
+            Err(TryLockError::Error(_)) => {}
+        }
+    }
+    Ok(())
 }
 
 /// Makes a new file as any program does, so that the umask takes away what the user doesn't want; in the place of an
@@ -245,6 +324,35 @@ mod tests {
         assert!(link.is_symlink() && folder.path().join("new").is_file());
         std::os::unix::fs::symlink("round", &round).unwrap();
         assert!(AtomicFile::create(&round).err().unwrap().to_string().contains("circle"));
+    }
+
+    #[test]
+    fn a_second_export_is_refused_while_the_first_lives() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("a.bin");
+        let mut first = AtomicFile::create(&target).unwrap();
+        let message = AtomicFile::create(&target).err().unwrap().to_string();
+        assert!(message.contains("another export is writing it") && message.contains("a.bin"), "{message}");
+        // Another target is another matter, even one whose name begins alike.
+        AtomicFile::create(&folder.path().join("a.bin2")).unwrap().commit().unwrap();
+        first.write_all(b"first").unwrap();
+        first.commit().unwrap();
+        AtomicFile::create(&target).unwrap().commit().unwrap();
+        assert_eq!(names(folder.path()), ["a.bin", "a.bin2"]);
+    }
+
+    #[test]
+    fn what_a_dead_run_left_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let left = folder.path().join(".a.bin.windrow-Ab12Cd.tmp");
+        let others = [".a.bin.windrow-Ab12C.tmp", ".a.bin.windrow-Ab12C-.tmp", ".b.bin.windrow-Ab12Cd.tmp"];
+        for name in others {
+            fs::write(folder.path().join(name), "not ours").unwrap();
+        }
+        fs::write(&left, "half").unwrap();
+        AtomicFile::create(&folder.path().join("a.bin")).unwrap().commit().unwrap();
+        assert!(!left.exists());
+        assert!(others.iter().all(|name| folder.path().join(name).exists()));
     }
 
     #[test]
