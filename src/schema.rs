@@ -75,13 +75,19 @@ impl TableInfo {
     }
 }
 
+impl TableInfo {
+    /// The metadata of a schema that says this.
+    pub(crate) fn metadata(&self) -> Result<HashMap<String, String>> {
+        let json = serde_json::to_string(self)
+            .map_err(|error| Error::format("schema metadata", format!("can't be written: {error}")))?;
+        Ok(HashMap::from([(METADATA_KEY.to_owned(), json)]))
+    }
+}
+
 /// The schema of a table with these columns.
 pub(crate) fn schema(grid: &Grid, columns: &[Column], info: &TableInfo) -> Result<SchemaRef> {
     let fields: Vec<_> = columns.iter().map(|&column| field(grid, column, info)).collect();
-    let json = serde_json::to_string(info)
-        .map_err(|error| Error::format("schema metadata", format!("can't be written: {error}")))?;
-    let metadata = HashMap::from([(METADATA_KEY.to_owned(), json)]);
-    Ok(Arc::new(Schema::new_with_metadata(fields, metadata)))
+    Ok(Arc::new(Schema::new_with_metadata(fields, info.metadata()?)))
 }
 
 fn field(grid: &Grid, column: Column, info: &TableInfo) -> Field {

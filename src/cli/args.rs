@@ -1,10 +1,12 @@
 //! The arguments, as clap reads them. Values are texts here; [`resolve`](ScanArgs::resolve) gives them their meaning.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
 use super::parse;
+#[cfg(feature = "parquet")]
+use crate::sink::folder::Cut;
 use crate::{AnySource, DType, Edge, Error, Layout, PadMode, PatchScan, Result, ScanBuilder, WindowSpec};
 
 const EXAMPLES: &str = "\
@@ -32,7 +34,17 @@ Examples:
       the smallest file
   windrow export photo.png --window 8x8 --dtype float32 --scale 1/255 -o patches.arrow
   windrow export photo.png --window 3x3 --pad same --pad-mode reflect -o patches.arrow
-      a window around every pixel";
+      a window around every pixel
+  windrow export scene.tif --window 64x64 -o tiles/ --file-bytes 1GiB
+  windrow export scene.tif --window 64x64 -o tiles/ --file-bytes 1GiB --resume
+      several Parquet files, continued after an interruption";
+
+#[cfg(feature = "parquet")]
+const VERIFY_EXAMPLES: &str = "\
+Examples:
+  windrow verify tiles/
+      the checksum of every file; the first, the middle and the last made again from the image
+  windrow verify tiles/ --all --image /elsewhere/scene.tif";
 
 const STREAM_EXAMPLES: &str = "\
 Examples:
@@ -64,7 +76,8 @@ pub(super) enum Command {
     Export {
         #[command(flatten)]
         scan: ScanArgs,
-        /// The file: .parquet, .arrow (Arrow IPC file; also .feather, .ipc) or .arrows (Arrow IPC stream)
+        /// The file: .parquet, .arrow (Arrow IPC file; also .feather, .ipc) or .arrows (Arrow IPC stream); or a
+        /// folder, out/, for several Parquet files
         #[arg(short, long, value_name = "OUT", help_heading = "Output")]
         output: PathBuf,
         /// none, zstd, zstd:LEVEL, lz4 or (Parquet only) snappy [default: zstd:1]
@@ -73,8 +86,30 @@ pub(super) enum Command {
         /// Store layout columns all the same: every column takes as much as the image
         #[arg(long, help_heading = "Output")]
         store_columns: bool,
+        #[command(flatten)]
+        folder: FolderArgs,
         /// No progress, no notes and no summary
         #[arg(short, long, help_heading = "Output")]
+        quiet: bool,
+    },
+    /// Check a folder of Parquet files against its manifest and its image
+    #[cfg(feature = "parquet")]
+    #[command(after_help = VERIFY_EXAMPLES)]
+    Verify {
+        /// The folder that was exported
+        #[arg(value_name = "FOLDER")]
+        folder: PathBuf,
+        /// The image, if it is no longer where it was
+        #[arg(long, value_name = "IMAGE")]
+        image: Option<PathBuf>,
+        /// The image of a file with several, from 0 [default: 0]
+        #[arg(long, value_name = "K")]
+        page: Option<usize>,
+        /// Make every file again and compare, not just three of them
+        #[arg(long)]
+        all: bool,
+        /// Say nothing when all is well
+        #[arg(short, long)]
         quiet: bool,
     },
     /// Write the table to standard output, as an Arrow IPC stream
@@ -97,7 +132,51 @@ impl Args {
         match self.command {
             // A pipe has what was sent before.
             Command::Stream { .. } => "interrupted",
+            Command::Export { ref output, .. } if is_folder(output) => {
+                "interrupted: what is written stays, --resume continues it"
+            }
+            #[cfg(feature = "parquet")]
+            Command::Verify { .. } => "interrupted",
             _ => "interrupted: nothing was written",
+        }
+    }
+}
+
+/// Whether an output is a folder: by its name, or because it is one.
+pub(super) fn is_folder(output: &Path) -> bool {
+    let last = output.as_os_str().as_encoded_bytes().last();
+    last.is_some_and(|&last| std::path::is_separator(last.into())) || output.is_dir()
+}
+
+/// How a folder is filled.
+#[derive(Debug, ClapArgs)]
+pub(super) struct FolderArgs {
+    /// Into a folder: so many files
+    #[arg(long, value_name = "N", allow_hyphen_values = true, help_heading = "Output")]
+    #[arg(conflicts_with = "file_bytes")]
+    files: Option<String>,
+    /// Into a folder: files of about so many bytes of dense rows, before compression [default: 4GiB]
+    #[arg(long, value_name = "BYTES", allow_hyphen_values = true, help_heading = "Output")]
+    file_bytes: Option<String>,
+    /// Into a folder: keep the files that are whole, make the others
+    #[arg(long, help_heading = "Output")]
+    pub(super) resume: bool,
+}
+
+impl FolderArgs {
+    /// An argument that was given, by name.
+    pub(super) fn given(&self) -> Option<&'static str> {
+        let given =
+            [("files", self.files.is_some()), ("file_bytes", self.file_bytes.is_some()), ("resume", self.resume)];
+        given.into_iter().find_map(|(name, given)| given.then_some(name))
+    }
+
+    #[cfg(feature = "parquet")]
+    pub(super) fn cut(&self) -> Result<Cut> {
+        match (&self.files, &self.file_bytes) {
+            (Some(files), _) => Ok(Cut::Files(parse::number("files", files)?)),
+            (_, Some(bytes)) => Ok(Cut::Bytes(parse::bytes("file-bytes", bytes)?)),
+            (None, None) => Ok(Cut::default()),
         }
     }
 }

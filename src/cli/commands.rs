@@ -4,12 +4,14 @@ use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::time::Instant;
 
-use super::args::{Args, Command, ScanArgs};
+use super::args::{Args, Command, FolderArgs, ScanArgs, is_folder};
 use super::info::{ScanInfo, SourceInfo};
-use super::progress::{Progress, summary};
-use super::stop::Stoppable;
+use super::progress::{Bar, summary};
+use super::stop::Stop;
 use super::text;
 use crate::sink::Written;
+#[cfg(feature = "parquet")]
+use crate::sink::folder::{self, Cut, FolderOptions};
 use crate::sink::ipc::{self, IpcOptions};
 use crate::{Error, ErrorKind, PatchScan, Result};
 
@@ -20,8 +22,8 @@ pub(super) fn run(args: Args) -> Result<()> {
     let interrupted = args.interrupted();
     match args.command {
         Command::Info { scan, json } => info(&scan, json),
-        Command::Export { scan, output, compression, store_columns, quiet } => {
-            let target = Target::of(&output)?;
+        Command::Export { scan, output, compression, store_columns, folder, quiet } => {
+            let target = Target::of(&output, &folder)?;
             refuse_itself(&scan.image, &output)?;
             let compression = compression.map(|text| text.parse()).transpose()?.unwrap_or_default();
             let scan = scan.resolve()?;
@@ -29,6 +31,10 @@ pub(super) fn run(args: Args) -> Result<()> {
                 note_whole_axes(&scan);
             }
             export(&scan, &output, target, IpcOptions { compression, store_columns }, quiet, interrupted)
+        }
+        #[cfg(feature = "parquet")]
+        Command::Verify { folder, image, page, all, quiet } => {
+            verify(&folder, image.as_deref(), page, all, quiet, interrupted)
         }
         Command::Stream { scan, compression, store_columns } => {
             let options = IpcOptions { compression: compression.parse()?, store_columns };
@@ -59,11 +65,43 @@ fn export(
     interrupted: &'static str,
 ) -> Result<()> {
     let (start, explain) = (Instant::now(), scan.explain());
-    let reader = Progress::new(Stoppable::new(scan.reader()?, interrupted)?, &explain, quiet);
-    let written = target.write(reader, output, options)?;
+    let (stop, bar) = (Stop::listen(interrupted)?, Bar::new(&explain, quiet));
+    let watch = |reader| bar.watch(stop.watch(reader));
+    let written = match target {
+        #[cfg(feature = "parquet")]
+        Target::Folder { cut, resume } => {
+            let options = FolderOptions { parquet: parquet_options(options), cut, resume };
+            folder::write(scan, output, &options, watch)?
+        }
+        file => file.write(watch(scan.reader()?), output, options)?,
+    };
+    drop(bar);
     if !quiet {
         // Standard error may be closed; the file is written all the same.
         let _ = writeln!(io::stderr(), "{}", summary(output, written, &explain, start));
+    }
+    Ok(())
+}
+
+/// Checks a folder against its manifest and its image.
+#[cfg(feature = "parquet")]
+fn verify(
+    path: &Path,
+    image: Option<&Path>,
+    page: Option<usize>,
+    all: bool,
+    quiet: bool,
+    interrupted: &'static str,
+) -> Result<()> {
+    let manifest = folder::Manifest::read(path)?;
+    let image = image.unwrap_or(Path::new(&manifest.table.source.name));
+    let stop = Stop::listen(interrupted)?;
+    let made = folder::verify(crate::AnySource::open(image, page)?, path, all, |reader| stop.watch(reader))?;
+    if !quiet {
+        let (path, files) = (text::printable(&path.display().to_string()), manifest.files.len());
+        let line =
+            format!("{path}: {files} files are as they were written; {made} made again from the image are the same");
+        writeln!(io::stdout().lock(), "{line}").map_err(stdout_error)?;
     }
     Ok(())
 }
@@ -72,10 +110,17 @@ fn stream(scan: &PatchScan, options: IpcOptions, interrupted: &'static str) -> R
     if io::stdout().is_terminal() {
         return Err(Error::format(format!("{STDOUT} is a terminal"), "pipe it, or use export -o FILE"));
     }
-    let reader = Stoppable::new(scan.reader()?, interrupted)?;
+    let stop = Stop::listen(interrupted)?;
+    let reader = stop.watch(scan.reader()?);
     let mut out = io::stdout().lock();
     ipc::write_stream(reader, &mut out, &options, STDOUT)?;
     out.flush().map_err(stdout_error)
+}
+
+#[cfg(feature = "parquet")]
+fn parquet_options(options: IpcOptions) -> crate::sink::parquet::ParquetOptions {
+    let IpcOptions { compression, store_columns } = options;
+    crate::sink::parquet::ParquetOptions { compression, store_columns, ..Default::default() }
 }
 
 /// The rename at the end would put the table in the place of the image.
@@ -121,20 +166,35 @@ fn stdout_error(error: io::Error) -> Error {
     ErrorKind::Io { name: STDOUT.to_owned(), action: "write", error }.into()
 }
 
-/// The format of an output file.
+/// What is written.
 #[derive(Clone, Copy)]
 enum Target {
     #[cfg(feature = "parquet")]
     Parquet,
+    #[cfg(feature = "parquet")]
+    Folder {
+        cut: Cut,
+        resume: bool,
+    },
     IpcFile,
     IpcStream,
 }
 
 impl Target {
-    /// By the ending of the file's name.
-    fn of(path: &Path) -> Result<Self> {
+    /// By the ending of the name; a folder is one that is there, or whose name ends as that of one.
+    fn of(path: &Path, folder: &FolderArgs) -> Result<Self> {
         if path == Path::new("-") {
             return Err(Error::argument("output", "- is no file: windrow stream writes to standard output"));
+        }
+        if is_folder(path) {
+            #[cfg(feature = "parquet")]
+            return Ok(Target::Folder { cut: folder.cut()?, resume: folder.resume });
+            #[cfg(not(feature = "parquet"))]
+            return Err(Error::argument("output", format!("{} is a folder, expected a file", path.display())));
+        }
+        if let Some(name) = folder.given() {
+            let message = format!("goes with a folder (-o {}/), not with a file", path.display());
+            return Err(Error::argument(name, message));
         }
         let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_ascii_lowercase();
         match ending.as_str() {
@@ -143,7 +203,8 @@ impl Target {
             "arrow" | "feather" | "ipc" => Ok(Target::IpcFile),
             "arrows" => Ok(Target::IpcStream),
             _ => {
-                let message = format!("{}: its ending is none of .parquet, .arrow, .arrows", path.display());
+                let name = path.display();
+                let message = format!("{name}: its ending is none of .parquet, .arrow, .arrows; a folder is {name}/");
                 Err(Error::argument("output", message))
             }
         }
@@ -152,10 +213,8 @@ impl Target {
     fn write(self, reader: impl arrow_array::RecordBatchReader, path: &Path, options: IpcOptions) -> Result<Written> {
         match self {
             #[cfg(feature = "parquet")]
-            Target::Parquet => {
-                use crate::sink::parquet::{ParquetOptions, write};
-                let IpcOptions { compression, store_columns } = options;
-                write(reader, path, &ParquetOptions { compression, store_columns, ..Default::default() })
+            Target::Parquet | Target::Folder { .. } => {
+                crate::sink::parquet::write(reader, path, &parquet_options(options))
             }
             Target::IpcFile => ipc::write_file(reader, path, &options),
             Target::IpcStream => ipc::write_stream_file(reader, path, &options),

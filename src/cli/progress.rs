@@ -12,17 +12,15 @@ use super::text;
 use crate::sink::Written;
 use crate::{Explain, Result};
 
-/// A reader that shows how far it is.
-pub(super) struct Progress<R> {
-    reader: R,
+/// How far a table is, on the terminal.
+pub(super) struct Bar {
     bar: ProgressBar,
-    rows: u64,
     row_bytes: u64,
 }
 
-impl<R: RecordBatchReader> Progress<R> {
+impl Bar {
     /// Shows a bar if standard error is a terminal and `quiet` is not set.
-    pub(super) fn new(reader: R, explain: &Explain, quiet: bool) -> Self {
+    pub(super) fn new(explain: &Explain, quiet: bool) -> Self {
         let bar = if quiet || !std::io::stderr().is_terminal() {
             ProgressBar::hidden()
         } else {
@@ -32,14 +30,26 @@ impl<R: RecordBatchReader> Progress<R> {
             bar.enable_steady_tick(Duration::from_millis(200));
             bar
         };
-        Self { reader, bar, rows: 0, row_bytes: explain.row_bytes }
+        Self { bar, row_bytes: explain.row_bytes.max(1) }
+    }
+
+    /// A reader whose rows are counted.
+    pub(super) fn watch<R: RecordBatchReader>(&self, reader: R) -> Progress<R> {
+        Progress { reader, bar: self.bar.clone(), row_bytes: self.row_bytes }
     }
 }
 
-impl<R> Drop for Progress<R> {
+impl Drop for Bar {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
     }
+}
+
+/// A reader that shows how far it is.
+pub(super) struct Progress<R> {
+    reader: R,
+    bar: ProgressBar,
+    row_bytes: u64,
 }
 
 impl<R: RecordBatchReader> Iterator for Progress<R> {
@@ -48,9 +58,8 @@ impl<R: RecordBatchReader> Iterator for Progress<R> {
     fn next(&mut self) -> Option<Self::Item> {
         let batch = self.reader.next();
         if let Some(Ok(batch)) = &batch {
-            self.rows += batch.num_rows() as u64;
-            self.bar.set_position(self.rows.saturating_mul(self.row_bytes));
-            self.bar.set_message(HumanCount(self.rows).to_string());
+            self.bar.inc((batch.num_rows() as u64).saturating_mul(self.row_bytes));
+            self.bar.set_message(HumanCount(self.bar.position() / self.row_bytes).to_string());
         }
         batch
     }

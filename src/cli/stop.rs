@@ -23,16 +23,13 @@ const SAME: Duration = Duration::from_secs(1);
 
 const POLL: Duration = Duration::from_millis(50);
 
-/// A reader that ends with [`ErrorKind::Interrupted`] when the user asks to stop.
-pub(super) struct Stoppable<R> {
-    reader: R,
-    stop: Arc<AtomicBool>,
-}
+/// The user's wish to stop.
+pub(super) struct Stop(Arc<AtomicBool>);
 
-impl<R: RecordBatchReader> Stoppable<R> {
+impl Stop {
     /// Listens to the signals that end a process. Whoever sends another one a second later waits no longer. `last` is
     /// the line that is said if the process has to end from beside the pipeline.
-    pub(super) fn new(reader: R, last: &'static str) -> Result<Self> {
+    pub(super) fn listen(last: &'static str) -> Result<Self> {
         let (stop, again) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let listen = || -> io::Result<()> {
             for &signal in ending() {
@@ -48,8 +45,19 @@ impl<R: RecordBatchReader> Stoppable<R> {
         };
         listen()
             .map_err(|error| Error::from(ErrorKind::Io { name: "signals".to_owned(), action: "listen to", error }))?;
-        Ok(Self { reader, stop })
+        Ok(Self(stop))
     }
+
+    /// A reader that ends with [`ErrorKind::Interrupted`] when the user asks to stop.
+    pub(super) fn watch<R: RecordBatchReader>(&self, reader: R) -> Stoppable<R> {
+        Stoppable { reader, stop: self.0.clone() }
+    }
+}
+
+/// A reader that ends when the user asks to stop.
+pub(super) struct Stoppable<R> {
+    reader: R,
+    stop: Arc<AtomicBool>,
 }
 
 /// The signals that end a process.

@@ -96,7 +96,7 @@ pub(crate) enum Column {
 }
 
 /// Makes record batches out of bands: which columns, in which layout and type.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Encoder {
     pub(crate) grid: Grid,
     pub(crate) columns: Vec<Column>,

@@ -19,7 +19,7 @@ use crate::matrix::MatrixReader;
 use crate::reader::PatchReader;
 use crate::source::AnySource;
 use crate::take::PatchTaker;
-use crate::{Grid, Result, WindowSpec};
+use crate::{ErrorKind, Grid, Result, TableInfo, WindowSpec};
 
 /// A table of the sliding windows of an array, as a plan: cheap to clone, and every [`reader`](Self::reader) starts
 /// anew. Making one reads no pixel.
@@ -76,6 +76,53 @@ impl PatchScan {
     /// The windows that are the rows of this scan, by id.
     pub fn rows(&self) -> Range<u64> {
         self.0.rows.clone()
+    }
+
+    /// The same table with these rows alone: windows by id, as in [`rows`](Self::rows).
+    ///
+    /// ```
+    /// use windrow::{PatchScan, StridedView, WindowSpec};
+    ///
+    /// let image = StridedView::from_vec(vec![0u8; 100], &[10, 10])?;
+    /// let scan = PatchScan::new(image, WindowSpec::new([3, 3]))?;
+    /// let part = scan.with_rows(10..30)?;
+    /// assert_eq!(part.num_rows(), 20);
+    /// assert!(scan.with_rows(10..65).is_err());
+    /// # Ok::<(), windrow::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If there are no such windows.
+    pub fn with_rows(&self, rows: Range<u64>) -> Result<Self> {
+        let windows = self.grid().windows();
+        if rows.start > rows.end || rows.end > windows {
+            return Err(ErrorKind::Rows { start: rows.start, end: rows.end, rows: windows }.into());
+        }
+        let batch_rows = self.0.batch_rows.min(rows.end - rows.start).max(1);
+        let encoder = self.relabelled(|table| table.rows = (rows.start, rows.end))?;
+        let Plan { source, spec, prefetch, .. } = &*self.0;
+        let (source, spec, prefetch) = (source.clone(), spec.clone(), *prefetch);
+        Ok(Self(Arc::new(Plan { source, spec, rows, batch_rows, prefetch, encoder })))
+    }
+
+    /// The same table of a source that was once called otherwise.
+    #[cfg(feature = "parquet")]
+    pub(crate) fn named(&self, name: &str) -> Result<Self> {
+        let encoder = self.relabelled(|table| name.clone_into(&mut table.source.name))?;
+        let Plan { source, spec, rows, batch_rows, prefetch, .. } = &*self.0;
+        let (source, spec, rows) = (source.clone(), spec.clone(), rows.clone());
+        Ok(Self(Arc::new(Plan { source, spec, rows, batch_rows: *batch_rows, prefetch: *prefetch, encoder })))
+    }
+
+    /// The encoder under a schema that says something else.
+    fn relabelled(&self, edit: impl FnOnce(&mut TableInfo)) -> Result<Arc<Encoder>> {
+        let encoder = &self.0.encoder;
+        let mut schema = (*encoder.schema).clone();
+        if let Some(mut table) = TableInfo::from_schema(&schema)? {
+            edit(&mut table);
+            schema.metadata.extend(table.metadata()?);
+        }
+        Ok(Arc::new(Encoder { schema: Arc::new(schema), ..(**encoder).clone() }))
     }
 
     /// The schema that every batch has.

@@ -94,22 +94,6 @@ impl Write for AtomicFile {
 struct Temp(Option<TempPath>);
 
 impl Temp {
-    /// Whether the name is still that of the file.
-    fn names(&self, file: &File) -> bool {
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::MetadataExt;
-            let is = |meta: fs::Metadata| (meta.dev(), meta.ino());
-            let named = self.0.as_ref().and_then(|path| fs::symlink_metadata(path).ok());
-            named.map(is) == file.metadata().ok().map(is)
-        }
-        #[cfg(not(unix))]
-        {
-            let _ = file;
-            self.0.is_some()
-        }
-    }
-
     fn persist(mut self, target: &Path) -> io::Result<()> {
         let Some(path) = self.0.take() else { return Ok(()) };
         let name = path.to_path_buf();
@@ -124,6 +108,21 @@ impl Drop for Temp {
             drop(path);
             live::removed(&name);
         }
+    }
+}
+
+/// Whether the file of this name is still this one.
+pub(super) fn is_at(path: &Path, file: &File) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let is = |meta: fs::Metadata| (meta.dev(), meta.ino());
+        fs::symlink_metadata(path).ok().map(is) == file.metadata().ok().map(is)
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = file;
+        path.exists()
     }
 }
 
@@ -191,9 +190,9 @@ fn prefix(target: &Path) -> String {
     }
     let end = (0..=PREFIX_BYTES - 17).rev().find(|&end| name.is_char_boundary(end)).unwrap_or_default();
     // FNV-1a: names that begin alike are not the same.
-    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
+    let hash = name
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
     format!(".{}~{hash:016x}{MARK}", &name[..end])
 }
 
@@ -208,7 +207,9 @@ fn claim(target: &Path, prefix: &str, old: Option<&fs::Metadata>) -> io::Result<
         let temp = Temp(Some(path));
         match file.try_lock() {
             // Where there are no locks, a second export can't be told.
-            Ok(()) | Err(TryLockError::Error(_)) if temp.names(&file) => return Ok((file, temp)),
+            Ok(()) | Err(TryLockError::Error(_)) if temp.0.as_ref().is_some_and(|path| is_at(path, &file)) => {
+                return Ok((file, temp));
+            }
             _ => {}
         }
     }

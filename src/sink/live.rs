@@ -40,6 +40,12 @@ pub(super) fn removed(path: &Path) {
     live().paths.retain(|other| other != path);
 }
 
+/// More files follow: that some have their names already no longer means that all is done.
+#[cfg(feature = "parquet")]
+pub(super) fn more() {
+    live().renamed = false;
+}
+
 /// Removes all temporary files and lets no other be made or named: what follows is the end of the process. False if a
 /// file has its name already; then nothing is done, as there is something written.
 #[cfg(feature = "cli")]

@@ -5,6 +5,10 @@
 
 mod atomic;
 mod compression;
+#[cfg(feature = "parquet")]
+mod digest;
+#[cfg(feature = "parquet")]
+pub mod folder;
 #[cfg(feature = "ipc")]
 pub mod ipc;
 pub(crate) mod live;
@@ -12,6 +16,8 @@ pub(crate) mod live;
 pub mod parquet;
 
 pub use compression::Compression;
+#[cfg(feature = "parquet")]
+pub use digest::Digest;
 
 use arrow_schema::Schema;
 

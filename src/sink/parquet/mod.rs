@@ -8,6 +8,7 @@ mod levels;
 mod patch;
 mod types;
 
+use std::io::Write;
 use std::path::Path;
 
 use arrow_array::RecordBatchReader;
@@ -21,6 +22,7 @@ use self::codec::codec;
 use self::file::FileWriter;
 use self::patch::is_patch;
 use super::atomic::AtomicFile;
+use super::digest::{Digest, Digested};
 use super::{Compression, Written, refuse_columns};
 use crate::{Error, ErrorKind, Result};
 
@@ -64,12 +66,39 @@ impl Default for ParquetOptions {
 /// the file can't be written. The target then holds what it held before.
 pub fn write(reader: impl RecordBatchReader, path: impl AsRef<Path>, options: &ParquetOptions) -> Result<Written> {
     let path = path.as_ref();
-    let fail = |error| parquet_error(path, error);
-    let schema = reader.schema();
-    refuse_columns(&schema, options.store_columns)?;
-    refuse_wide(&schema)?;
+    refuse(&reader.schema(), options)?;
     let mut file = AtomicFile::create(path)?;
-    let mut writer = FileWriter::new(&mut file, &schema, options).map_err(fail)?;
+    let rows = encode(reader, &mut file, path, options)?;
+    let bytes = file.commit()?;
+    Ok(Written { rows, bytes })
+}
+
+/// As [`write`](fn@write), and says what the file is known by.
+pub(super) fn write_digest(reader: impl RecordBatchReader, path: &Path, options: &ParquetOptions) -> Result<Digest> {
+    refuse(&reader.schema(), options)?;
+    let mut file = Digested::new(AtomicFile::create(path)?);
+    encode(reader, &mut file, path, options)?;
+    let (file, digest) = file.finish();
+    file.commit()?;
+    Ok(digest)
+}
+
+/// What the file of these batches would be known by; writes nothing.
+pub(super) fn digest(reader: impl RecordBatchReader, options: &ParquetOptions) -> Result<Digest> {
+    let mut file = Digested::new(std::io::sink());
+    encode(reader, &mut file, Path::new("nothing"), options)?;
+    Ok(file.finish().1)
+}
+
+/// Writes all batches to `out`, which `path` names, and gives their number of rows.
+fn encode<W: Write + Send>(
+    reader: impl RecordBatchReader,
+    out: &mut W,
+    path: &Path,
+    options: &ParquetOptions,
+) -> Result<u64> {
+    let fail = |error| parquet_error(path, error);
+    let mut writer = FileWriter::new(out, &reader.schema(), options).map_err(fail)?;
     let mut rows = 0;
     for batch in reader {
         let batch = batch?;
@@ -77,8 +106,13 @@ pub fn write(reader: impl RecordBatchReader, path: impl AsRef<Path>, options: &P
         writer.write(&batch).map_err(fail)?;
     }
     writer.finish().map_err(fail)?;
-    let bytes = file.commit()?;
-    Ok(Written { rows, bytes })
+    Ok(rows)
+}
+
+/// Refuses what can't be stored, before a file is made.
+fn refuse(schema: &Schema, options: &ParquetOptions) -> Result<()> {
+    refuse_columns(schema, options.store_columns)?;
+    refuse_wide(schema)
 }
 
 /// The widest patch that is written: readers take a value whole, and some can't take wider ones.

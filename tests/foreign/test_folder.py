@@ -1,0 +1,183 @@
+"""A table in several files: nothing is lost whenever the export ends, and what is continued is what was uninterrupted."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import time
+import zlib
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import polars as pl
+import pyarrow.dataset as ds
+import pytest
+from harness import DATA, WINDROW, assert_same, patches_of, windrow
+from reference import windows
+
+# How often an export is killed; the run that is made every time has less time.
+KILLS = int(os.environ.get("WINDROW_KILLS", "6"))
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("folder") / "image.npy"
+    np.save(path, np.random.default_rng(3).integers(0, 2000, (700, 600), dtype=np.uint16))
+    return path
+
+
+def command(image: Path, out: Path, *args: object) -> list[str]:
+    return ["export", str(image), "--window", "4x4", "-q", "-o", f"{out}/", *map(str, args)]
+
+
+def export(image: Path, out: Path, *args: object) -> Path:
+    run = windrow(*command(image, out, *args))
+    assert run.returncode == 0, run.stderr.decode()
+    return out
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+@pytest.fixture(scope="module")
+def whole(image: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return export(image, tmp_path_factory.mktemp("folder") / "whole", "--files", 7)
+
+
+def test_readers_see_one_table(image: Path, whole: Path) -> None:
+    _, patches = windows(np.load(image), (4, 4))
+    table = ds.dataset(whole, format="parquet").to_table()
+    assert_same(patches_of(table, (4, 4)), patches)
+    frame = pl.scan_parquet(whole / "*.parquet").collect()
+    assert frame["window"].to_list() == list(range(len(patches)))
+    count = duckdb.sql(f"""select count(*), sum("window") from '{whole}/*.parquet'""").fetchall()
+    assert count == [(len(patches), sum(range(len(patches))))]
+
+
+def test_the_manifest_says_what_is_there(whole: Path) -> None:
+    manifest = json.loads((whole / "_metadata.json").read_text())
+    assert [file["name"] for file in manifest["files"]] == [f"part-{i:05}.parquet" for i in range(7)]
+    assert set(os.listdir(whole)) == {"_metadata.json"} | {file["name"] for file in manifest["files"]}
+    end = 0
+    for file in manifest["files"]:
+        data = (whole / file["name"]).read_bytes()
+        assert file["written"] == {"bytes": len(data), "crc32": zlib.crc32(data)}
+        assert file["rows"][0] == end
+        end = file["rows"][1]
+        assert pl.scan_parquet(whole / file["name"]).select(pl.len()).collect().item() == end - file["rows"][0]
+    assert end == 697 * 597
+    assert manifest["table"]["window"]["window_shape"] == [4, 4]
+
+
+def test_files_of_about_so_many_bytes(image: Path, tmp_path: Path) -> None:
+    out = export(image, tmp_path / "out", "--file-bytes", "2MiB")
+    assert len(os.listdir(out)) - 1 == -(-697 * 597 // ((2 << 20) // (32 + 24)))
+
+
+def test_killed_at_any_moment_it_is_continued(image: Path, whole: Path, tmp_path: Path) -> None:
+    expected, seed = content(whole), random.Random(5)
+    start = time.monotonic()
+    export(image, tmp_path / "timed", "--files", 7)
+    took = time.monotonic() - start
+    for kill in range(KILLS):
+        out = tmp_path / f"{kill}"
+        ends = seed.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+        for _ in range(seed.randint(1, 3)):
+            process = subprocess.Popen([WINDROW, *command(image, out, "--files", 7, "--resume")], stderr=subprocess.PIPE)
+            time.sleep(seed.uniform(0, took))
+            process.send_signal(ends)
+            process.communicate()
+            for name in os.listdir(out) if out.exists() else []:
+                # What has its name is whole.
+                if name.startswith("part-"):
+                    assert (out / name).read_bytes() == expected[name]
+        export(image, out, "--files", 7, "--resume")
+        assert content(out) == expected
+
+
+def test_what_is_broken_is_made_again(image: Path, whole: Path, tmp_path: Path) -> None:
+    out = export(image, tmp_path / "out", "--files", 7)
+    part = out / "part-00003.parquet"
+    data = bytearray(part.read_bytes())
+    data[len(data) // 2] ^= 1
+    part.write_bytes(data)
+    (out / "part-00005.parquet").unlink()
+    run = windrow("verify", out)
+    assert run.returncode == 1 and b"part-00003.parquet: is not as it was written" in run.stderr
+    export(image, out, "--files", 7, "--resume")
+    assert content(out) == content(whole)
+    run = windrow("verify", out)
+    assert run.returncode == 0 and b"7 files" in run.stdout, run.stderr
+
+
+def test_verify_makes_the_rows_again(image: Path, tmp_path: Path) -> None:
+    moved = tmp_path / "moved.npy"
+    moved.write_bytes(image.read_bytes())
+    out = export(moved, tmp_path / "out", "--files", 3, "--columns", "x,patch", "--dtype", "float32", "--scale", "0.5")
+    moved = moved.rename(tmp_path / "elsewhere.npy")
+    assert b"No such file" in windrow("verify", out).stderr
+    assert windrow("verify", out, "--image", moved, "--all").returncode == 0
+    # Another image of the same shape.
+    array = np.load(moved)
+    array[350, 300] += 1
+    np.save(moved, array)
+    run = windrow("verify", out, "--image", moved, "--all")
+    assert run.returncode == 1 and b"part-00001.parquet: does not hold the windows of the image" in run.stderr
+    np.save(moved, array[1:])
+    run = windrow("verify", out, "--image", moved)
+    assert run.returncode == 1 and b"made from another one" in run.stderr, run.stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--files", "7"], "holds a table already"),
+        (["--files", "8", "--resume"], "number of files is 7, not 8"),
+        (["--files", "7", "--resume", "--layout", "binary"], "layout is tensor, not binary"),
+        (["--files", "7", "--resume", "--compression", "lz4"], "compression is zstd:1, not lz4"),
+        (["--files", "7", "--resume", "--step", "2"], "windows is"),
+        (["--files", "0"], "expected at least 1"),
+        (["--file-bytes", "0"], "expected at least 1"),
+        (["--file-bytes", "1"], "at most 100000"),
+    ],
+)
+def test_another_table_is_refused(args: list[str], message: str, image: Path, whole: Path) -> None:
+    before = content(whole)
+    run = windrow(*command(image, whole), *args)
+    assert run.returncode == 1
+    assert message in run.stderr.decode(), run.stderr
+    assert content(whole) == before
+
+
+def test_options_of_a_folder_go_with_a_folder(image: Path, tmp_path: Path) -> None:
+    for args in [["--files", "2"], ["--file-bytes", "1MiB"], ["--resume"]]:
+        run = windrow("export", image, "--window", "4x4", "-o", tmp_path / "a.parquet", *args)
+        assert run.returncode == 1 and b"goes with a folder" in run.stderr
+    assert os.listdir(tmp_path) == []
+
+
+def test_files_of_nobody_are_left_alone(image: Path, tmp_path: Path) -> None:
+    (tmp_path / "part-00000.parquet").write_bytes(b"mine")
+    run = windrow(*command(image, tmp_path))
+    assert run.returncode == 1 and b"no _metadata.json" in run.stderr
+    assert content(tmp_path) == {"part-00000.parquet": b"mine"}
+
+
+def test_two_exports_into_one_folder(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    args = ["export", DATA / "camera.png", "--window", "64x64", "-q", "-o", f"{out}/", "--files", "50"]
+    first = subprocess.Popen([WINDROW, *args])
+    while not (out / ".windrow.lock").exists():
+        time.sleep(0.001)
+    second = windrow(*args, "--resume")
+    assert second.returncode == 1 and b"another export is writing into it" in second.stderr, second.stderr
+    first.terminate()
+    assert first.wait() == 1
+    assert windrow(*args, "--resume").returncode == 0
+    assert windrow("verify", out).returncode == 0
+    assert not [name for name in os.listdir(out) if name.startswith(".")]
