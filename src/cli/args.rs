@@ -142,8 +142,12 @@ impl Args {
     }
 }
 
-/// Whether an output is a folder: by its name, or because it is one.
+/// Whether an output is a folder: by its name, or because it is one. What is called as a file ought to be one.
 pub(super) fn is_folder(output: &Path) -> bool {
+    let ending = output.extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_ascii_lowercase();
+    if ["parquet", "arrow", "feather", "ipc", "arrows"].contains(&&*ending) {
+        return false;
+    }
     let last = output.as_os_str().as_encoded_bytes().last();
     last.is_some_and(|&last| std::path::is_separator(last.into())) || output.is_dir()
 }
