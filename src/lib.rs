@@ -5,7 +5,7 @@
 //! Data goes one way, and each module knows nothing of the next:
 //!
 //! ```text
-//! source  →  view  →  window  →  encode  →  reader  →  sink
+//! source  →  view  →  window  →  encode  →  reader  →  sink | polars
 //! files,     shape,   grid:      layouts    batches    Parquet,
 //! arrays     strides  rows ↔                           Arrow IPC
 //!                     coords
@@ -20,6 +20,8 @@ mod dtype;
 mod encode;
 mod error;
 mod matrix;
+#[cfg(feature = "polars")]
+pub mod polars;
 mod reader;
 mod rows;
 mod scan;
