@@ -307,8 +307,8 @@ impl Scalar {
     /// A whole number must be the float; a fraction may be rounded, but not to infinity.
     fn check_float(self, value: f64, dtype: DType) -> Result<()> {
         let holds = match self {
-            Scalar::Int(v) => value as i128 == v.into() && value.is_finite(),
-            Scalar::Uint(v) => value as i128 == v.into() && value.is_finite(),
+            Scalar::Int(v) => value as i128 == i128::from(v) && value.is_finite(),
+            Scalar::Uint(v) => value as i128 == i128::from(v) && value.is_finite(),
             Scalar::Float(v) => value.is_finite() || !v.is_finite(),
         };
         if holds { Ok(()) } else { Err(Error::argument("pad_value", format!("{self} is not a {dtype}"))) }

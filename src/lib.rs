@@ -5,7 +5,7 @@
 //! Data goes one way, and each module knows nothing of the next:
 //!
 //! ```text
-//! source  →  view  →  window  →  encode  →  reader  →  sink
+//! source  →  view  →  window  →  encode  →  reader  →  sink | polars
 //! files,     shape,   grid:      layouts    batches    Parquet,
 //! arrays     strides  rows ↔                           Arrow IPC
 //!                     coords
@@ -21,6 +21,8 @@ mod encode;
 mod error;
 mod jobs;
 mod matrix;
+#[cfg(feature = "polars")]
+pub mod polars;
 mod reader;
 mod rows;
 mod scan;

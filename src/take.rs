@@ -57,7 +57,7 @@ impl PatchTaker {
         if let Some((row, id)) = ids.iter().enumerate().find(|(_, id)| **id >= windows) {
             return Err(Error::argument("window", format!("no window {id} (row {row}): there are {windows}")));
         }
-        let rows = Rows::Ids(ids);
+        let rows = rows(ids);
         let Some(bands) = &mut self.bands else { return self.encoder.batch(None, &rows, &self.pool) };
         let patch = self.encoder.patch_bytes();
         let bytes = ids.len().checked_mul(patch).filter(|&bytes| isize::try_from(bytes).is_ok()).ok_or_else(|| {
@@ -65,21 +65,17 @@ impl PatchTaker {
             Error::too_large("a batch", got, format!("{} bytes", isize::MAX))
         })?;
         let mut values = self.pool.take(bytes)?;
-        if ids.is_sorted() {
+        // A whole array in memory is read in any order as well as in its own.
+        if bands.is_whole() || ids.is_sorted() {
             fill(&self.encoder, bands, ids, &mut values, &self.pool)?;
         } else {
             let mut order: Vec<usize> = (0..ids.len()).collect();
             order.sort_by_key(|&place| ids[place]);
             let sorted: Vec<u64> = order.iter().map(|&place| ids[place]).collect();
-            // A whole array in memory is read in any order as well as in its own.
-            if bands.is_whole() {
-                fill(&self.encoder, bands, ids, &mut values, &self.pool)?;
-            } else {
-                let mut read = self.pool.take(bytes)?;
-                fill(&self.encoder, bands, &sorted, &mut read, &self.pool)?;
-                for (pixels, place) in read.chunks_exact(patch).zip(order) {
-                    values[place * patch..][..patch].copy_from_slice(pixels);
-                }
+            let mut read = self.pool.take(bytes)?;
+            fill(&self.encoder, bands, &sorted, &mut read, &self.pool)?;
+            for (pixels, place) in read.chunks_exact(patch).zip(order) {
+                values[place * patch..][..patch].copy_from_slice(pixels);
             }
         }
         self.encoder.batch(Some(values.freeze()), &rows, &self.pool)
@@ -92,6 +88,7 @@ fn fill(encoder: &Encoder, bands: &mut Bands, ids: &[u64], out: &mut [u8], pool:
     let lead = grid.sliding_axes()[0];
     let patch = encoder.patch_bytes();
     let need = |id: u64| grid.region(id..id + 1).0[lead].clone();
+    let inner: u64 = grid.sliding().skip(1).map(|axis| axis.count).product();
     let mut done = 0;
     while done < ids.len() {
         let band: Band = bands.band(need(ids[done]))?;
@@ -99,15 +96,27 @@ fn fill(encoder: &Encoder, bands: &mut Bands, ids: &[u64], out: &mut [u8], pool:
         let count = if bands.is_whole() {
             ids.len() - done
         } else {
-            let held = |id: &u64| {
-                let need = need(*id);
-                have.start <= need.start && need.end <= have.end
+            // Windows at one place on the leading axis need the same of it.
+            let mut place = None;
+            let lost = |&id: &u64| {
+                if place.replace(id / inner) == Some(id / inner) {
+                    return false;
+                }
+                let need = need(id);
+                need.start < have.start || have.end < need.end
             };
-            ids[done..].iter().position(|id| !held(id)).unwrap_or(ids.len() - done)
+            ids[done..].iter().position(lost).unwrap_or(ids.len() - done)
         };
-        let rows = Rows::Ids(&ids[done..done + count]);
-        encoder.fill(&band, &rows, &mut out[done * patch..(done + count) * patch], pool)?;
+        encoder.fill(&band, &rows(&ids[done..done + count]), &mut out[done * patch..(done + count) * patch], pool)?;
         done += count;
     }
     Ok(())
+}
+
+/// Ids that follow one another are a range: the kernels for lines are faster than those for windows anywhere.
+fn rows(ids: &[u64]) -> Rows<'_> {
+    match ids {
+        [first, .., last] if ids.windows(2).all(|pair| pair[0] + 1 == pair[1]) => Rows::Range(*first..last + 1),
+        _ => Rows::Ids(ids),
+    }
 }

@@ -187,7 +187,16 @@ impl ScanBuilder {
         let prefetch = self.prefetch.unwrap_or(if worth { threads } else { 0 });
         let (layout, wrap, dtype) = (self.layout, self.wrap, info.dtype);
         let encoder = Arc::new(Encoder { grid, columns, layout, wrap, dtype, conversion, fill, schema });
-        Ok(PatchScan(Arc::new(Plan { source: self.source, spec: self.spec, rows, batch_rows, prefetch, encoder })))
+        Ok(PatchScan(Arc::new(Plan {
+            source: self.source,
+            spec: self.spec,
+            rows,
+            batch_rows,
+            prefetch,
+            encoder,
+            #[cfg(feature = "polars")]
+            gathered: Default::default(),
+        })))
     }
 
     fn resolve_rows(&self, windows: u64) -> Result<std::ops::Range<u64>> {

@@ -52,6 +52,9 @@ pub(crate) struct Plan {
     pub(crate) batch_rows: u64,
     pub(crate) prefetch: usize,
     pub(crate) encoder: Arc<Encoder>,
+    /// Patches that queries of an engine have gathered.
+    #[cfg(feature = "polars")]
+    pub(crate) gathered: std::sync::atomic::AtomicU64,
 }
 
 impl PatchScan {
@@ -143,6 +146,12 @@ impl PatchScan {
     /// Where the pixels come from.
     pub fn source(&self) -> &AnySource {
         &self.0.source
+    }
+
+    /// All that engines need to know.
+    #[cfg(feature = "polars")]
+    pub(crate) fn plan(&self) -> &Plan {
+        &self.0
     }
 
     /// What this scan will give and cost. Reads no pixel.

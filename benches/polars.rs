@@ -1,0 +1,167 @@
+//! Scans in Polars beside what they replace: `cargo bench --features polars --bench polars [runs]`.
+//!
+//! Every job runs in a process of its own, so that its peak memory is its own; of several interleaved runs the best
+//! counts, and what is printed last are ratios within the run. numpy is asked through `python3`, if it has it.
+
+use std::collections::HashMap;
+use std::error::Error;
+use std::process::Command;
+use std::time::Instant;
+
+use polars::prelude::*;
+use windrow::{Layout, PatchScan, StridedView, WindowSpec};
+
+/// Every job, in the order in which they run.
+const JOBS: [&str; 8] =
+    ["sum 16.7M", "sum 2M", "sum 2M in memory", "sink_parquet", "windrow parquet", "columns", "numpy", "sum wide 20GB"];
+
+/// The same 49 sums as [`columns`].
+const NUMPY: &str = "
+import time, numpy as np
+a = (np.arange(4000 * 4000, dtype=np.float32) % 251).reshape(4000, 4000)
+start = time.perf_counter()
+sums = [a[y : y + 3994, x : x + 3994].sum() for y in range(7) for x in range(7)]
+print('seconds', time.perf_counter() - start)
+";
+
+type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
+
+fn image(shape: &[usize]) -> Result<StridedView> {
+    let pixels: Vec<f32> = (0..shape.iter().product()).map(|i: usize| (i % 251) as f32).collect();
+    Ok(StridedView::from_vec(pixels, shape)?)
+}
+
+fn flat(shape: &[usize], window: u64, rows: u64) -> Result<PatchScan> {
+    let scan = PatchScan::builder(image(shape)?, WindowSpec::new([window, window])).layout(Layout::FixedShapeTensor);
+    Ok(scan.rows(..rows).build()?)
+}
+
+fn sum(table: LazyFrame) -> LazyFrame {
+    table.select([col("patch").arr().sum().cast(DataType::Float64).sum()])
+}
+
+fn stream(frame: LazyFrame) -> Result<DataFrame> {
+    Ok(frame.collect_with_engine(Engine::Streaming)?.unwrap_single())
+}
+
+/// Does one job and prints what it took.
+fn work(job: &str) -> Result<()> {
+    let part = 2_000_000;
+    let side = [4103, 4103];
+    let timed = |run: &mut dyn FnMut() -> Result<()>| -> Result<()> {
+        let start = Instant::now();
+        run()?;
+        println!("seconds {}", start.elapsed().as_secs_f64());
+        Ok(())
+    };
+    match job {
+        "sum 16.7M" => {
+            let table = windrow::polars::scan(&flat(&side, 8, 1 << 24)?)?;
+            timed(&mut || stream(sum(table.clone())).map(drop))?;
+        }
+        "sum 2M" => {
+            let table = windrow::polars::scan(&flat(&side, 8, part)?)?;
+            timed(&mut || stream(sum(table.clone())).map(drop))?;
+        }
+        "sum 2M in memory" => {
+            let table = stream(windrow::polars::scan(&flat(&side, 8, part)?)?)?;
+            timed(&mut || stream(sum(table.clone().lazy())).map(drop))?;
+        }
+        "sum wide 20GB" => {
+            let scan =
+                PatchScan::builder(image(&[703, 700, 3])?, WindowSpec::new([64, 64])).layout(Layout::FixedShapeTensor);
+            let table = windrow::polars::scan(&scan.build()?)?;
+            timed(&mut || stream(sum(table.clone())).map(drop))?;
+        }
+        "sink_parquet" | "windrow parquet" => {
+            let scan = PatchScan::builder(image(&side)?, WindowSpec::new([8, 8])).layout(Layout::Binary);
+            let scan = scan.rows(..part).build()?;
+            let folder = tempfile::tempdir()?;
+            let path = folder.path().join("rows.parquet");
+            timed(&mut || {
+                if job == "sink_parquet" {
+                    let target = SinkTarget::Path(PlRefPath::new(path.to_str().ok_or("path")?));
+                    let format = FileWriteFormat::Parquet(Arc::new(ParquetWriteOptions {
+                        compression: ParquetCompression::Zstd(None),
+                        ..Default::default()
+                    }));
+                    let table = windrow::polars::scan(&scan)?;
+                    stream(table.sink(SinkDestination::File { target }, format, UnifiedSinkArgs::default())?)?;
+                } else {
+                    windrow::sink::parquet::write(scan.reader()?, &path, &Default::default())?;
+                }
+                Ok(())
+            })?;
+            println!("written {}", std::fs::metadata(&path)?.len());
+        }
+        "columns" => {
+            let scan = PatchScan::builder(image(&[4000, 4000])?, WindowSpec::new([7, 7])).layout(Layout::Columns);
+            let scan = scan.columns(["patch"]).build()?;
+            timed(&mut || stream(windrow::polars::scan(&scan)?.select([all().as_expr().sum()])).map(drop))?;
+        }
+        "numpy" => {
+            let output = Command::new("python3").args(["-c", NUMPY]).output()?;
+            print!("{}", String::from_utf8_lossy(&output.stdout));
+        }
+        _ => return Err(format!("{job}: no such job").into()),
+    }
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    if let Some(peak) = status.lines().find_map(|line| line.strip_prefix("VmHWM:")) {
+        println!("peak {}", peak.trim().trim_end_matches(" kB").parse::<u64>()? * 1024);
+    }
+    Ok(())
+}
+
+fn main() -> Result<()> {
+    if let Ok(job) = std::env::var("WINDROW_JOB") {
+        return work(&job);
+    }
+    let runs = std::env::args().skip(1).find_map(|word| word.parse().ok()).unwrap_or(3);
+    let mut best: HashMap<(&str, String), f64> = HashMap::new();
+    for _ in 0..runs {
+        for job in JOBS {
+            let output = Command::new(std::env::current_exe()?).env("WINDROW_JOB", job).output()?;
+            let text = String::from_utf8_lossy(&output.stdout);
+            if !output.status.success() {
+                return Err(format!("{job}: {}", String::from_utf8_lossy(&output.stderr)).into());
+            }
+            for line in text.lines() {
+                let Some((what, number)) = line.split_once(' ') else { continue };
+                let (number, entry) = (number.parse::<f64>()?, best.entry((job, what.to_owned())));
+                // The best time, but the worst peak.
+                let pick = if what == "seconds" { f64::min } else { f64::max };
+                entry.and_modify(|old| *old = pick(*old, number)).or_insert(number);
+            }
+        }
+    }
+    let get = |job: &str, what: &str| best.iter().find(|((j, w), _)| *j == job && w == what).map(|(_, n)| *n);
+    println!("{:18} {:>9} {:>10} {:>12}", "job", "seconds", "peak MB", "written MB");
+    for job in JOBS {
+        let cell = |what, by: f64, width: usize, digits: usize| match get(job, what) {
+            Some(number) => format!("{:width$.digits$}", number / by),
+            None => format!("{:>width$}", "-"),
+        };
+        println!(
+            "{job:18} {} {} {}",
+            cell("seconds", 1.0, 9, 3),
+            cell("peak", 1e6, 10, 0),
+            cell("written", 1e6, 12, 1)
+        );
+    }
+    for (name, a, b) in [
+        ("sum of rows made on the way : in memory", "sum 2M", "sum 2M in memory"),
+        ("sink_parquet : windrow's own sink", "sink_parquet", "windrow parquet"),
+        ("49 columns : numpy", "columns", "numpy"),
+    ] {
+        if let (Some(a), Some(b)) = (get(a, "seconds"), get(b, "seconds")) {
+            println!("{name}: {:.2}", a / b);
+        }
+    }
+    if let Some(peak) = get("sum 16.7M", "peak") {
+        println!(
+            "peak of 16.7M windows of 8x8 float32 beyond the image: {:.0} MB",
+            (peak - 4103.0 * 4103.0 * 4.0) / 1e6
+        );
+    }
+    Ok(())
+}

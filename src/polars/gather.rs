@@ -1,0 +1,175 @@
+//! The function under the column `patch`: ids to patches.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arrow_array::Array;
+use polars::prelude::*;
+
+use super::ffi;
+use crate::encode::{Column as TableColumn, Encoder};
+use crate::schema::{TableInfo, schema};
+use crate::source::{AnySource, Region};
+use crate::take::PatchTaker;
+use crate::{BufferPool, Error, Layout, PatchScan, Result};
+
+/// The patches of the windows with these ids, in the layout and type of the scan: any window of the grid, whatever the
+/// rows of the scan. Null ids give null patches.
+///
+/// ```
+/// use polars::prelude::*;
+/// use windrow::{Layout, PatchScan, StridedView, WindowSpec};
+///
+/// let image = StridedView::from_vec((0..100u8).collect(), &[10, 10])?;
+/// let scan = PatchScan::builder(image, WindowSpec::new([2, 2])).layout(Layout::Binary).build()?;
+/// let pairs = df!("anchor" => [Some(0u32), Some(80), None])?;
+/// let frame = pairs
+///     .lazy()
+///     .with_columns([windrow::polars::patch_of(&scan, col("anchor")).alias("pixels")])
+///     .collect()?;
+/// assert_eq!(frame.column("pixels")?.binary()?.get(1), Some(&[88, 89, 98, 99][..]));
+/// assert_eq!(frame.column("pixels")?.binary()?.get(2), None);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// The expression fails when it is used if the layout is `columns`, and on a column that holds no integers; a query
+/// fails on an id that is not one of the grid, and if the source can't be read.
+pub fn patch_of(scan: &PatchScan, ids: impl Into<Expr>) -> Expr {
+    // An expression can't fail before it meets a frame.
+    let gather = Gather::new(scan).map(Arc::new).map_err(|error| error.to_string());
+    let failed = |message: &String| PolarsError::ComputeError(message.clone().into());
+    let typed = gather.clone();
+    let dtype = move |_: &Schema, ids: &Field| {
+        let gather = typed.as_ref().map_err(failed)?;
+        check_ids(ids.name(), ids.dtype())?;
+        Ok(Field::new(ids.name().clone(), gather.dtype.clone()))
+    };
+    let patches = move |ids: Column| gather.as_ref().map_err(failed)?.patches(&ids);
+    ids.into().map_with_fmt_str(patches, dtype, "windrow.patch").alias("patch")
+}
+
+/// Refuses what can't be ids.
+fn check_ids(name: &str, dtype: &DataType) -> PolarsResult<()> {
+    if dtype.is_integer() || dtype.is_null() {
+        return Ok(());
+    }
+    polars_bail!(SchemaMismatch: "window ids: column {name:?} is of type {dtype}, expected integers");
+}
+
+/// How many patches all queries over this scan and its clones have gathered so far: what a query really costs, whatever
+/// its plan says.
+///
+/// ```
+/// use polars::prelude::*;
+/// use windrow::{PatchScan, StridedView, WindowSpec};
+///
+/// let scan = PatchScan::new(StridedView::from_vec(vec![0u8; 10_000], &[100, 100])?, WindowSpec::new([8, 8]))?;
+/// let top = windrow::polars::scan(&scan)?.filter(col("y").lt(lit(10)));
+/// top.clone().select([len()]).collect()?;
+/// assert_eq!(windrow::polars::gathered(&scan), 0);
+/// top.limit(5).collect()?;
+/// assert_eq!(windrow::polars::gathered(&scan), 5);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn gathered(scan: &PatchScan) -> u64 {
+    scan.plan().gathered.load(Ordering::Relaxed)
+}
+
+/// Gathers from one scan, on any number of threads.
+struct Gather {
+    scan: PatchScan,
+    encoder: Arc<Encoder>,
+    dtype: DataType,
+    /// What a source that is decoded as a whole gave: once, not once a thread.
+    decoded: Mutex<Option<AnySource>>,
+    /// One a thread that ever gathered at the same time as others.
+    idle: Mutex<Vec<PatchTaker>>,
+}
+
+impl Gather {
+    fn new(scan: &PatchScan) -> Result<Self> {
+        let plan = scan.plan();
+        let encoder = &plan.encoder;
+        if encoder.layout == Layout::Columns {
+            let message = "single windows are no slices of the source: expected layout tensor or binary";
+            return Err(Error::argument("layout", message));
+        }
+        let columns = vec![TableColumn::Patch];
+        let info = TableInfo::from_schema(&encoder.schema)?
+            .ok_or_else(|| Error::format("schema metadata", "a scan without how it was made"))?;
+        let schema = schema(&encoder.grid, &columns, &info)?;
+        let encoder = Encoder {
+            grid: encoder.grid.clone(),
+            columns,
+            layout: encoder.layout,
+            wrap: encoder.wrap,
+            dtype: encoder.dtype,
+            conversion: encoder.conversion,
+            fill: encoder.fill,
+            schema,
+        };
+        let none = arrow_array::new_empty_array(encoder.schema.field(0).data_type());
+        let dtype =
+            ffi::column("patch", &none).map_err(|error| Error::argument("dtype", error.to_string()))?.dtype().clone();
+        let (decoded, idle) = (Mutex::new(None), Mutex::new(Vec::new()));
+        Ok(Self { scan: scan.clone(), encoder: Arc::new(encoder), dtype, decoded, idle })
+    }
+
+    /// The patches of a column of ids.
+    fn patches(&self, ids: &Column) -> PolarsResult<Column> {
+        check_ids(ids.name(), ids.dtype())?;
+        let name = ids.name();
+        let ids = ids.as_materialized_series();
+        if ids.dtype().is_signed_integer()
+            && let Some(id) = ids.min::<i64>()?.filter(|&id| id < 0)
+        {
+            polars_bail!(ComputeError: "window: no window {id}: there are {}", self.encoder.grid.windows());
+        }
+        let ids = ids.strict_cast(&DataType::UInt64)?.rechunk();
+        let ids = ids.u64()?;
+        if ids.null_count() == ids.len() {
+            return Ok(Column::full_null(name.clone(), ids.len(), &self.dtype));
+        }
+        if ids.null_count() == 0 {
+            return self.gather(name, ids.cont_slice()?);
+        }
+        let wanted: Vec<u64> = ids.iter().flatten().collect();
+        let mut place = 0;
+        let places: IdxCa = ids
+            .iter()
+            .map(|id| {
+                place += IdxSize::from(id.is_some());
+                id.map(|_| place - 1)
+            })
+            .collect();
+        self.gather(name, &wanted)?.take(&places)
+    }
+
+    fn gather(&self, name: &str, ids: &[u64]) -> PolarsResult<Column> {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut taker = match idle {
+            Some(taker) => taker,
+            None => self.taker()?,
+        };
+        let batch = taker.take(ids)?;
+        self.scan.plan().gathered.fetch_add(ids.len() as u64, Ordering::Relaxed);
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(taker);
+        ffi::column(name, batch.column(0) as &dyn Array)
+    }
+
+    fn taker(&self) -> Result<PatchTaker> {
+        let source = self.scan.source();
+        let whole = Region::whole(&source.info().shape);
+        if !source.info().resident || source.view().is_some() || whole.pixels() == 0 {
+            return PatchTaker::new(&**source, self.encoder.clone());
+        }
+        // Other threads wait for the one that decodes.
+        let mut decoded = self.decoded.lock().unwrap_or_else(PoisonError::into_inner);
+        let image = match &*decoded {
+            Some(image) => image.clone(),
+            None => decoded.insert(source.open(&BufferPool::new(0))?.read(&whole)?.into()).clone(),
+        };
+        drop(decoded);
+        PatchTaker::new(&*image, self.encoder.clone())
+    }
+}
