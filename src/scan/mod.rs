@@ -103,18 +103,14 @@ impl PatchScan {
         }
         let batch_rows = self.0.batch_rows.min(rows.end - rows.start).max(1);
         let encoder = self.relabelled(|table| table.rows = (rows.start, rows.end))?;
-        let Plan { source, spec, prefetch, .. } = &*self.0;
-        let (source, spec, prefetch) = (source.clone(), spec.clone(), *prefetch);
-        Ok(Self(Arc::new(Plan { source, spec, rows, batch_rows, prefetch, encoder })))
+        Ok(self.0.with(rows, batch_rows, encoder))
     }
 
     /// The same table of a source that was once called otherwise.
     #[cfg(feature = "parquet")]
     pub(crate) fn named(&self, name: &str) -> Result<Self> {
         let encoder = self.relabelled(|table| name.clone_into(&mut table.source.name))?;
-        let Plan { source, spec, rows, batch_rows, prefetch, .. } = &*self.0;
-        let (source, spec, rows) = (source.clone(), spec.clone(), rows.clone());
-        Ok(Self(Arc::new(Plan { source, spec, rows, batch_rows: *batch_rows, prefetch: *prefetch, encoder })))
+        Ok(self.0.with(self.rows(), self.0.batch_rows, encoder))
     }
 
     /// The encoder under a schema that says something else.
@@ -182,6 +178,22 @@ impl PatchScan {
     /// If the source can't be opened, or the layout is `columns`.
     pub fn taker(&self) -> Result<PatchTaker> {
         PatchTaker::new(&*self.0.source, self.0.encoder.clone())
+    }
+}
+
+impl Plan {
+    /// The plan of other rows, or under another schema.
+    fn with(&self, rows: Range<u64>, batch_rows: u64, encoder: Arc<Encoder>) -> PatchScan {
+        PatchScan(Arc::new(Plan {
+            source: self.source.clone(),
+            spec: self.spec.clone(),
+            rows,
+            batch_rows,
+            prefetch: self.prefetch,
+            encoder,
+            #[cfg(feature = "polars")]
+            gathered: Default::default(),
+        }))
     }
 }
 
