@@ -2,7 +2,8 @@
 //!
 //! A job is JSON: `{"dtype": "uint8", "shape": [..], "window": [..], "step": [..], "threads": 0, "bytes": N}` makes an
 //! image and answers with the rows and bytes that a run gathers (at most N bytes); `"run"` drains them once and answers
-//! with the seconds; `"memcpy"` copies as many bytes, a batch at a time between two warm buffers of the same sizes, and
+//! with the seconds; `"sorted"` takes as many windows by id, every second one, `"random"` takes any, and `"matrix"` makes
+//! column-major matrices of them; `"memcpy"` copies as many bytes, a batch at a time between two warm buffers of the same sizes, and
 //! `"memcpy2"` does so on two threads, each between buffers of its own: the limits of the machine.
 
 use std::error::Error;
@@ -25,6 +26,9 @@ struct Job {
     bytes: u64,
     #[serde(default)]
     batch: Option<u64>,
+    /// Converts the pixels, scaled and with an offset.
+    #[serde(default)]
+    to: Option<DType>,
 }
 
 impl Job {
@@ -37,6 +41,8 @@ impl Job {
         let build = |rows: Option<u64>| {
             let spec = WindowSpec::new(self.window.clone()).steps(self.step.clone());
             let builder = PatchScan::builder(image.clone(), spec).columns(["patch"]).prefetch(self.threads);
+            let builder =
+                self.to.into_iter().fold(builder, |builder, to| builder.dtype(to).scale(1.0 / 255.0).offset(-0.5));
             let builder = self.batch.into_iter().fold(builder, |builder, bytes| builder.batch_bytes(bytes));
             rows.into_iter().fold(builder, |builder, rows| builder.rows(..rows)).build()
         };
@@ -44,6 +50,19 @@ impl Job {
         let rows = all.num_rows().min((self.bytes / all.explain().row_bytes).max(1));
         Ok(build(Some(rows))?)
     }
+}
+
+/// Seconds that it takes to take the windows of a scan by id, a batch at a time: every second one, or any.
+fn take(scan: &PatchScan, random: bool) -> windrow::Result<f64> {
+    let (explain, windows) = (scan.explain(), scan.grid().windows());
+    let id = |i: u64| if random { i.wrapping_mul(0x9e37_79b9_7f4a_7c15) % windows } else { 2 * i % windows };
+    let ids: Vec<u64> = (0..explain.rows).map(id).collect();
+    let start = Instant::now();
+    let mut taker = scan.taker()?;
+    for ids in ids.chunks(explain.batch_rows as usize) {
+        black_box(taker.take(ids)?);
+    }
+    Ok(start.elapsed().as_secs_f64())
 }
 
 /// Seconds of `copies` copies of so many bytes, shared by so many threads.
@@ -82,6 +101,17 @@ fn main() -> Result<(), Box<dyn Error>> {
                 let start = Instant::now();
                 for batch in scan.reader()? {
                     black_box(batch?);
+                }
+                println!("{}", start.elapsed().as_secs_f64());
+            }
+            (job @ ("sorted" | "random"), Some(scan)) => println!("{}", take(scan, job == "random")?),
+            ("matrix", Some(scan)) => {
+                let mut memory = BufferPool::new(0).take(scan.explain().batch_bytes as usize)?;
+                memory.fill(0);
+                let start = Instant::now();
+                let mut matrices = scan.matrices()?;
+                while matrices.next_into(&mut memory)? > 0 {
+                    black_box(&memory);
                 }
                 println!("{}", start.elapsed().as_secs_f64());
             }

@@ -42,11 +42,12 @@ impl BufferPool {
     /// If the memory can't be had.
     pub fn take(&self, len: usize) -> Result<PoolBuf> {
         let mut idle = self.0.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        // The smallest that fits, unless it would be mostly waste.
+        // The smallest that fits, unless it would be mostly waste; of several the last used, which may still be in cache.
         let fit = (0..idle.len())
+            .rev()
             .filter(|&i| idle[i].len() >= len && idle[i].len() / 4 <= len.max(SMALL))
             .min_by_key(|&i| idle[i].len());
-        let recycled = fit.map(|i| idle.swap_remove(i));
+        let recycled = fit.map(|i| idle.remove(i));
         drop(idle);
         let memory = match recycled {
             Some(memory) => memory,

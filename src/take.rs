@@ -65,21 +65,17 @@ impl PatchTaker {
             Error::too_large("a batch", got, format!("{} bytes", isize::MAX))
         })?;
         let mut values = self.pool.take(bytes)?;
-        if ids.is_sorted() {
+        // A whole array in memory is read in any order as well as in its own.
+        if bands.is_whole() || ids.is_sorted() {
             fill(&self.encoder, bands, ids, &mut values, &self.pool)?;
         } else {
             let mut order: Vec<usize> = (0..ids.len()).collect();
             order.sort_by_key(|&place| ids[place]);
             let sorted: Vec<u64> = order.iter().map(|&place| ids[place]).collect();
-            // A whole array in memory is read in any order as well as in its own.
-            if bands.is_whole() {
-                fill(&self.encoder, bands, ids, &mut values, &self.pool)?;
-            } else {
-                let mut read = self.pool.take(bytes)?;
-                fill(&self.encoder, bands, &sorted, &mut read, &self.pool)?;
-                for (pixels, place) in read.chunks_exact(patch).zip(order) {
-                    values[place * patch..][..patch].copy_from_slice(pixels);
-                }
+            let mut read = self.pool.take(bytes)?;
+            fill(&self.encoder, bands, &sorted, &mut read, &self.pool)?;
+            for (pixels, place) in read.chunks_exact(patch).zip(order) {
+                values[place * patch..][..patch].copy_from_slice(pixels);
             }
         }
         self.encoder.batch(Some(values.freeze()), &rows, &self.pool)
