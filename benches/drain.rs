@@ -2,16 +2,19 @@
 //!
 //! A job is JSON: `{"dtype": "uint8", "shape": [..], "window": [..], "step": [..], "threads": 0, "bytes": N}` makes an
 //! image and answers with the rows and bytes that a run gathers (at most N bytes); `"run"` drains them once and answers
-//! with the seconds; `"memcpy"` copies as many bytes, a batch at a time between two warm buffers.
+//! with the seconds; `"sorted"` takes as many windows by id, every second one, `"random"` takes any, and `"matrix"` makes
+//! column-major matrices of them; `"memcpy"` copies as many bytes, a batch at a time between two warm buffers of the same sizes, and
+//! `"memcpy2"` does so on two threads, each between buffers of its own: the limits of the machine.
 
 use std::error::Error;
 use std::hint::black_box;
 use std::io::{BufRead, Write, stdin, stdout};
+use std::sync::Barrier;
+use std::thread;
 use std::time::Instant;
 
-use arrow_buffer::{Buffer, MutableBuffer};
 use serde::Deserialize;
-use windrow::{DType, PatchScan, StridedView, WindowSpec};
+use windrow::{BufferPool, DType, PatchScan, PoolBuf, StridedView, WindowSpec};
 
 #[derive(Deserialize)]
 struct Job {
@@ -21,16 +24,26 @@ struct Job {
     step: Vec<u64>,
     threads: usize,
     bytes: u64,
+    #[serde(default)]
+    batch: Option<u64>,
+    /// Converts the pixels, scaled and with an offset.
+    #[serde(default)]
+    to: Option<DType>,
 }
 
 impl Job {
     fn scan(&self) -> Result<PatchScan, Box<dyn Error>> {
         let len = self.shape.iter().product::<usize>() * self.dtype.size();
-        let pixels: Buffer = MutableBuffer::from_iter((0..len).map(|i| (i * 31 % 127) as u8)).into();
-        let image = StridedView::from_buffer(pixels, self.dtype, &self.shape)?;
+        // From a pool, and so in huge pages, as numpy's arrays are.
+        let mut pixels = BufferPool::new(0).take(len)?;
+        pixels.iter_mut().enumerate().for_each(|(i, byte)| *byte = (i * 31 % 127) as u8);
+        let image = StridedView::from_buffer(pixels.freeze(), self.dtype, &self.shape)?;
         let build = |rows: Option<u64>| {
             let spec = WindowSpec::new(self.window.clone()).steps(self.step.clone());
             let builder = PatchScan::builder(image.clone(), spec).columns(["patch"]).prefetch(self.threads);
+            let builder =
+                self.to.into_iter().fold(builder, |builder, to| builder.dtype(to).scale(1.0 / 255.0).offset(-0.5));
+            let builder = self.batch.into_iter().fold(builder, |builder, bytes| builder.batch_bytes(bytes));
             rows.into_iter().fold(builder, |builder, rows| builder.rows(..rows)).build()
         };
         let all = build(None)?;
@@ -39,9 +52,48 @@ impl Job {
     }
 }
 
+/// Seconds that it takes to take the windows of a scan by id, a batch at a time: every second one, or any.
+fn take(scan: &PatchScan, random: bool) -> windrow::Result<f64> {
+    let (explain, windows) = (scan.explain(), scan.grid().windows());
+    let id = |i: u64| if random { i.wrapping_mul(0x9e37_79b9_7f4a_7c15) % windows } else { 2 * i % windows };
+    let ids: Vec<u64> = (0..explain.rows).map(id).collect();
+    let start = Instant::now();
+    let mut taker = scan.taker()?;
+    for ids in ids.chunks(explain.batch_rows as usize) {
+        black_box(taker.take(ids)?);
+    }
+    Ok(start.elapsed().as_secs_f64())
+}
+
+/// Seconds of `copies` copies of so many bytes, shared by so many threads.
+fn memcpy(bytes: usize, copies: u64, threads: u64) -> windrow::Result<f64> {
+    let (pool, start) = (BufferPool::new(0), Barrier::new(threads as usize));
+    let copy = &|mut source: PoolBuf, mut target: PoolBuf, copies: u64| {
+        source.fill(1);
+        target.fill(0);
+        start.wait();
+        let start = Instant::now();
+        for _ in 0..copies {
+            black_box(&mut target).copy_from_slice(black_box(&source));
+        }
+        (start, Instant::now())
+    };
+    let pairs =
+        (0..threads).map(|_| Ok((pool.take(bytes)?, pool.take(bytes)?))).collect::<windrow::Result<Vec<_>>>()?;
+    let times: Vec<_> = thread::scope(|scope| {
+        let spawn = |(i, (source, target))| {
+            let share = copies * (i as u64 + 1) / threads - copies * i as u64 / threads;
+            scope.spawn(move || copy(source, target, share))
+        };
+        let threads: Vec<_> = pairs.into_iter().enumerate().map(spawn).collect();
+        threads.into_iter().map(|thread| thread.join().expect("a copy can't fail")).collect()
+    });
+    let (first, last) = (times.iter().map(|t| t.0).min(), times.iter().map(|t| t.1).max());
+    Ok(last.zip(first).map_or(0.0, |(last, first)| (last - first).as_secs_f64()))
+}
+
 fn main() -> Result<(), Box<dyn Error>> {
     let mut current: Option<PatchScan> = None;
-    let (mut source, mut target) = (Vec::new(), Vec::new());
     for line in stdin().lock().lines() {
         let line = line?;
         match (line.trim(), &current) {
@@ -52,15 +104,21 @@ fn main() -> Result<(), Box<dyn Error>> {
                 }
                 println!("{}", start.elapsed().as_secs_f64());
             }
-            ("memcpy", Some(scan)) => {
-                let explain = scan.explain();
-                source.resize(explain.batch_bytes as usize, 1u8);
-                target.resize(explain.batch_bytes as usize, 0u8);
+            (job @ ("sorted" | "random"), Some(scan)) => println!("{}", take(scan, job == "random")?),
+            ("matrix", Some(scan)) => {
+                let mut memory = BufferPool::new(0).take(scan.explain().batch_bytes as usize)?;
+                memory.fill(0);
                 let start = Instant::now();
-                for _ in 0..explain.dense_bytes / explain.batch_bytes {
-                    black_box(&mut target).copy_from_slice(black_box(&source));
+                let mut matrices = scan.matrices()?;
+                while matrices.next_into(&mut memory)? > 0 {
+                    black_box(&memory);
                 }
                 println!("{}", start.elapsed().as_secs_f64());
+            }
+            (job @ ("memcpy" | "memcpy2"), Some(scan)) => {
+                let explain = scan.explain();
+                let copies = explain.dense_bytes / explain.batch_bytes;
+                println!("{}", memcpy(explain.batch_bytes as usize, copies, if job == "memcpy" { 1 } else { 2 })?);
             }
             (job, _) if job.starts_with('{') => {
                 let scan = serde_json::from_str::<Job>(job)?.scan()?;

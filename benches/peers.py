@@ -5,9 +5,11 @@
     python benches/peers.py [--quick] [--json FILE] [--plot FILE]
 
 Every case gathers the same windows into dense rows. Runs of all of them are interleaved, and the best of several counts,
-since machines are noisy; what is quoted are ratios within the run. One thread each, but for `2 threads`.
+since machines are noisy (windrow is timed by the clock, its peers by the processor); what is quoted are ratios within the run. One thread each, but for `2 threads`, beside which
+stands what two threads of memcpy gain over one, the limit of the machine at that time. The image lies in huge pages on
+both sides, since numpy asks for them.
 
-- memcpy: as many bytes, a batch of 4 MiB at a time between two warm buffers: the limit
+- memcpy: as many bytes, a batch at a time between two warm buffers: the limit
 - numpy: `sliding_window_view(...).reshape`, as many windows at a time as fill 4 MiB, into fresh memory as numpy does it
 - scikit-image: `view_as_windows(...).reshape`, likewise
 - scikit-learn: `extract_patches_2d` of all patches at once (it has no other way; 2-D and RGB, step 1)
@@ -17,6 +19,8 @@ since machines are noisy; what is quoted are ratios within the run. One thread e
 from __future__ import annotations
 
 import argparse
+import ctypes
+import datetime
 import json
 import os
 import platform
@@ -42,6 +46,7 @@ except ImportError:
 
 ROOT = Path(__file__).resolve().parents[1]
 BATCH = 4 << 20
+THREADS = 2
 
 
 class Rust:
@@ -67,9 +72,10 @@ class Rust:
 
 
 def timed(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
+    """Seconds of the processor: what others do on the machine meanwhile doesn't count against a peer."""
+    start = time.process_time()
     work()
-    return time.perf_counter() - start
+    return time.process_time() - start
 
 
 def chunked(view: np.ndarray, sliding: int, rows: int) -> None:
@@ -143,35 +149,65 @@ def cases(quick: bool) -> list[dict]:
     for dtype in dtypes:
         size = np.dtype(dtype).itemsize
         side = 4000 if size <= 2 else 2000
-        for w in (3, 5, 8, 32):
-            for step in (1, w):
-                found.append({"name": f"{w}x{w}", "dtype": dtype, "shape": [side, side], "window": [w, w], "step": [step] * 2})
+        kinds = [(f"{w}x{w}", [side, side], [w, w]) for w in (3, 5, 8, 16, 32)]
         if not quick:
-            found.append({"name": "8x8 RGB", "dtype": dtype, "shape": [1500, 1500, 3], "window": [8, 8], "step": [1, 1]})
-            found.append({"name": "4x4x4", "dtype": dtype, "shape": [150, 150, 150], "window": [4, 4, 4], "step": [1] * 3})
+            kinds += [("8x8 RGB", [1500, 1500, 3], [8, 8]), ("4x4x4", [150, 150, 150], [4, 4, 4])]
+        for name, shape, window in kinds:
+            for step in (1, window[0]):
+                case = {"name": name, "dtype": dtype, "shape": shape, "window": window, "step": [step] * len(window)}
+                found.append(case)
     return found
 
 
 def measure(rust: Rust, case: dict, rounds: int, limit: int) -> dict:
     image = (np.arange(int(np.prod(case["shape"]))) % 127).astype(case["dtype"]).reshape(case["shape"])
     rows, size = rust.job(case, 0, limit)
-    ways = peers(case, image, rows)
+    # The peers are slower: a quarter of the rows is enough to tell how much.
+    share = max(1, rows // 4)
+    ways = peers(case, image, share)
     best: dict[str, float] = {}
 
     def note(name: str, seconds: float) -> None:
         best[name] = min(seconds, best.get(name, seconds))
 
     for _ in range(rounds):
-        rust.job(case, 0, limit)
-        rust.ask("run")  # warms its buffers
-        note("windrow", rust.ask("run")[0])
-        note("memcpy", rust.ask("memcpy")[0])
-        rust.job(case, 2, limit)
-        rust.ask("run")
-        note("windrow, 2 threads", rust.ask("run")[0])
+        for threads, name in ((0, "windrow"), (THREADS + 1, "windrow, 2 threads")):
+            rust.job(case, threads, limit)
+            for _ in range(5):
+                note(name, rust.ask("run")[0])
+        for name in ("memcpy", "memcpy2"):
+            for _ in range(3):
+                note(name, rust.ask(name)[0])
         for name, work in ways.items():
-            note(name, timed(work))
-    return case | {"rows": rows, "bytes": size, "gigabytes_a_second": {k: size / s / 1e9 for k, s in best.items()}}
+            note(name, timed(work) * rows / share)
+    memory = {name: own_peak(work) for name, work in ways.items()}
+    rust.job(case, 0, limit)
+    memory["windrow"] = 0
+    for _ in range(4):  # the kernel counts pages a processor apart, so a single look may miss some
+        Path(f"/proc/{rust.process.pid}/clear_refs").write_text("5")
+        before = peak(rust.process.pid)
+        rust.ask("run")
+        memory["windrow"] = max(memory["windrow"], peak(rust.process.pid) - before)
+    speed = {k: size / s / 1e9 for k, s in best.items()}
+    return case | {"rows": rows, "bytes": size, "gigabytes_a_second": speed, "peak_bytes": memory}
+
+
+def own_peak(work: Callable[[], object]) -> int:
+    """Bytes that `work` takes beyond what is there before, in a copy of this process."""
+    ctypes.CDLL(None).malloc_trim(0)
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        Path("/proc/self/clear_refs").write_text("5")
+        before = peak("self")
+        work()
+        os.write(write, str(peak("self") - before).encode())
+        os._exit(0)
+    os.close(write)
+    with os.fdopen(read) as answer:
+        found = int(answer.read())
+    os.waitpid(child, 0)
+    return found
 
 
 def peak_memory(case: dict) -> dict[str, int]:
@@ -224,7 +260,8 @@ def plot(results: list[dict], path: str) -> None:
     axes.axvline(1, color="#333", lw=1)
     axes.set_yticks([y + 0.4 - height / 2 for y in range(len(shown))], [f"{r['dtype']}  {r['name']}" for r in shown])
     axes.invert_yaxis()
-    axes.set_xlabel("rows made a second, as a share of memcpy (one thread, step 1)")
+    axes.set_xlabel("bytes of rows made a second, as a share of memcpy (one thread, step 1)")
+    axes.set_title(machine(), fontsize=9, color="#555")
     axes.legend(frameon=False, loc="lower right")
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
@@ -235,29 +272,31 @@ def plot(results: list[dict], path: str) -> None:
 def machine() -> str:
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
     model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
-    return f"{model}, {os.cpu_count()} cores, numpy {np.__version__}"
+    return f"{model}, {os.cpu_count()} cores, {datetime.date.today()}, numpy {np.__version__}"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="fewer cases")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--bytes", type=int, default=256 << 20, help="bytes of rows a run")
+    parser.add_argument("--bytes", type=int, default=64 << 20, help="bytes of rows a run, at most")
     parser.add_argument("--json", help="write the figures here")
     parser.add_argument("--plot", help="write a picture here (.svg or .png)")
     args = parser.parse_args()
     rust = Rust()
     print(machine())
-    print(f"{'case':28} {'GB/s':>6} {'memcpy':>7} | as a share of memcpy: windrow, 2 threads | times as fast as each peer")
+    print(f"{'case':26} {'GB/s':>5} {'memcpy':>6} {'share':>5} | 2 threads over 1, memcpy's | times as fast as | peak MiB")
     results = []
     for case in cases(args.quick):
         result = measure(rust, case, args.rounds, args.bytes)
         results.append(result)
         rate = dict(result["gigabytes_a_second"])
-        own, limit, two = rate.pop("windrow"), rate.pop("memcpy"), rate.pop("windrow, 2 threads")
+        own, limit, two, two_limit = (rate.pop(k) for k in ("windrow", "memcpy", "windrow, 2 threads", "memcpy2"))
         times = "  ".join(f"{name} {own / peer:.1f}" for name, peer in rate.items())
         name = f"{case['dtype']} {case['name']} step {case['step'][0]}"
-        print(f"{name:28} {own:6.1f} {limit:7.1f} | {own / limit:5.2f} {two / limit:5.2f} | {times}", flush=True)
+        peaks = "  ".join(f"{k} {v / 2**20:.0f}" for k, v in result["peak_bytes"].items() if k in ("windrow", "numpy"))
+        print(f"{name:26} {own:5.1f} {limit:6.1f} {own / limit:5.2f} | {two / own:4.2f} {two_limit / limit:4.2f} | {times} | {peaks}",
+              flush=True)
     memory = peak_memory({"dtype": "float32", "shape": [1000, 1000], "window": [8, 8], "step": [1, 1]})
     print("peak memory beside a float32 image of 1000x1000, all 8x8 windows:", end=" ")
     print(", ".join(f"{name} {size / 2**20:.1f} MiB" for name, size in memory.items()))

@@ -10,12 +10,12 @@ use bytes::Bytes;
 
 use crate::{Error, ErrorKind, Result};
 
-/// One cache line, the alignment that Arrow recommends.
-#[derive(Clone, Copy, bytemuck::Zeroable, bytemuck::Pod)]
-#[repr(C, align(64))]
-struct Line([u8; 64]);
+mod memory;
 
-type Memory = Vec<Line>;
+use memory::Memory;
+
+/// A buffer may be as large as four of these, whatever is asked for.
+const SMALL: usize = 1 << 10;
 
 /// A pool of byte buffers, shared by its clones.
 ///
@@ -41,18 +41,19 @@ impl BufferPool {
     /// # Errors
     /// If the memory can't be had.
     pub fn take(&self, len: usize) -> Result<PoolBuf> {
-        let lines = len.div_ceil(64);
         let mut idle = self.0.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        // The smallest that fits, unless it would be mostly waste.
+        // The smallest that fits, unless it would be mostly waste; of several the last used, which may still be in cache.
         let fit = (0..idle.len())
-            .filter(|&i| idle[i].len() >= lines && idle[i].len() / 4 <= lines.max(16))
+            .rev()
+            .filter(|&i| idle[i].len() >= len && idle[i].len() / 4 <= len.max(SMALL))
             .min_by_key(|&i| idle[i].len());
-        let recycled = fit.map(|i| idle.swap_remove(i));
+        let recycled = fit.map(|i| idle.remove(i));
         drop(idle);
         let memory = match recycled {
             Some(memory) => memory,
-            None => bytemuck::allocation::try_zeroed_vec(lines)
-                .map_err(|()| Error::from(ErrorKind::Memory { what: "a buffer", bytes: len }))?,
+            None => {
+                Memory::zeroed(len).ok_or_else(|| Error::from(ErrorKind::Memory { what: "a buffer", bytes: len }))?
+            }
         };
         Ok(PoolBuf { memory, len, home: Arc::downgrade(&self.0) })
     }
@@ -93,13 +94,13 @@ impl Deref for PoolBuf {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        &bytemuck::cast_slice(&self.memory)[..self.len]
+        &self.memory[..self.len]
     }
 }
 
 impl DerefMut for PoolBuf {
     fn deref_mut(&mut self) -> &mut [u8] {
-        &mut bytemuck::cast_slice_mut(&mut self.memory)[..self.len]
+        &mut self.memory[..self.len]
     }
 }
 
@@ -144,7 +145,20 @@ mod tests {
         let many: Vec<_> = (0..5).map(|_| pool.take(1 << 16).unwrap()).collect();
         drop(many);
         assert_eq!(pool.idle(), 2);
-        assert_eq!(pool.take(64).unwrap().memory.len(), 1, "64 bytes don't take 64 KiB");
+        assert_eq!(pool.take(64).unwrap().memory.len(), 64, "64 bytes don't take 64 KiB");
+    }
+
+    #[test]
+    fn large_buffers_are_zeroed_aligned_and_recycled() {
+        let pool = BufferPool::new(1);
+        for len in [1, 64, (1 << 20) + 1, (2 << 20) - 100, 2 << 20, (2 << 20) + 1, (4 << 20) - 1, 5 << 20] {
+            let mut buf = BufferPool::new(0).take(len).unwrap();
+            assert_eq!((buf.len(), buf.iter().map(|&byte| u64::from(byte)).sum::<u64>()), (len, 0));
+            assert!((buf.as_ptr() as usize).is_multiple_of(64));
+            buf.fill(1);
+        }
+        let address = pool.take(4 << 20).unwrap().as_ptr();
+        assert_eq!(pool.take((4 << 20) - 64).unwrap().as_ptr(), address);
     }
 
     #[test]

@@ -1,34 +1,34 @@
 //! Work on rayon's pool whose result is waited for in order.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+#[cfg(feature = "parquet")]
 use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 
-use crate::{Error, ErrorKind, Result};
+use crate::{ErrorKind, Result};
 
-/// Something that is made on rayon's pool, or that has already failed.
+/// What `work` gives; if it panics, that is an error.
+pub(crate) fn caught<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+        Err(ErrorKind::Worker(text.unwrap_or_default()).into())
+    })
+}
+
+/// Something that is made on rayon's pool.
+#[cfg(feature = "parquet")]
 pub(crate) struct Job<T>(Receiver<Result<T>>);
 
+#[cfg(feature = "parquet")]
 impl<T: Send + 'static> Job<T> {
     /// Starts `work`. If it panics, that is the job's error. A job that is dropped runs on for nobody.
     pub(crate) fn spawn(work: impl FnOnce() -> Result<T> + Send + 'static) -> Self {
         let (sender, receiver) = sync_channel(1);
         rayon::spawn(move || {
-            let result = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
-                let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-                let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-                Err(ErrorKind::Worker(text.unwrap_or_default()).into())
-            });
+            let result = caught(work);
             // Whoever dropped the job no longer listens.
             let _ = sender.send(result);
         });
-        Self(receiver)
-    }
-
-    /// A job that ended before it began.
-    pub(crate) fn failed(error: Error) -> Self {
-        let (sender, receiver) = sync_channel(1);
-        // The receiver is ours and has room.
-        let _ = sender.send(Err(error));
         Self(receiver)
     }
 

@@ -2,37 +2,100 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow_array::{RecordBatch, RecordBatchReader};
 use arrow_schema::{ArrowError, SchemaRef};
 
 use crate::encode::Encoder;
-use crate::jobs::Job;
+use crate::jobs::caught;
 use crate::source::{Band, Bands, Source};
-use crate::{BufferPool, Result};
+use crate::{BufferPool, ErrorKind, Result};
 
 /// The batches of a [`PatchScan`](crate::PatchScan), in order, each made when it is near: a
 /// [`RecordBatchReader`] for Parquet, IPC, the C stream interface, or a loop.
 ///
-/// Batches are gathered ahead on rayon's pool, at most `prefetch` of them; their memory comes back to a pool when the
-/// consumer drops them. A reader can be dropped at any point and costs what it took. After an error it ends.
+/// Batches are gathered ahead on rayon's pool, at most `prefetch` of them, and by the consumer's own thread where it
+/// would have to wait; their memory comes back to a pool when the consumer drops them. A reader can be dropped at any
+/// point and costs what it took. After an error it ends.
 pub struct PatchReader {
-    encoder: Arc<Encoder>,
+    kitchen: Arc<Kitchen>,
     /// `None` if no pixel is asked for.
     bands: Option<Bands>,
-    pool: BufferPool,
     /// The rows that no job was started for yet.
     rows: Range<u64>,
     batch_rows: u64,
     prefetch: usize,
-    jobs: VecDeque<Job<RecordBatch>>,
+    /// The batches to come, in order.
+    coming: VecDeque<Receiver<Result<RecordBatch>>>,
 }
 
 /// What is prepared on the reader's own thread: the rows of a batch, and the band that holds their pixels.
-struct Plan {
+struct Job {
     rows: Range<u64>,
     band: Option<Band>,
+}
+
+/// Where batches are made, by threads of rayon's pool and by the consumer's.
+///
+/// A pool thread works as long as there is a job: to wake one for every batch would take longer than much of the batch.
+/// The consumer takes a job where it would have to wait, so one thread less of the pool is enough; the one left over
+/// stays free for others.
+struct Kitchen {
+    encoder: Arc<Encoder>,
+    pool: BufferPool,
+    threads: usize,
+    queue: Mutex<Queue>,
+}
+
+#[derive(Default)]
+struct Queue {
+    /// What nobody works on yet, and who waits for it.
+    jobs: VecDeque<(Job, SyncSender<Result<RecordBatch>>)>,
+    /// Threads of the pool at work.
+    working: usize,
+}
+
+impl Kitchen {
+    fn make(&self, job: Job) -> Result<RecordBatch> {
+        caught(|| self.encoder.encode(job.band.as_ref(), job.rows.clone(), &self.pool))
+    }
+
+    /// Makes the batch that is wanted first of those that nobody works on; `false` if there is none.
+    fn make_one(&self) -> bool {
+        let Some((job, sender)) = self.queue().jobs.pop_front() else { return false };
+        // A reader that was dropped no longer listens.
+        let _ = sender.send(self.make(job));
+        true
+    }
+
+    /// Has a batch made by the pool.
+    fn order(self: &Arc<Self>, job: Job, sender: SyncSender<Result<RecordBatch>>) {
+        let mut queue = self.queue();
+        queue.jobs.push_back((job, sender));
+        if queue.working < self.threads {
+            queue.working += 1;
+            let kitchen = self.clone();
+            rayon::spawn(move || kitchen.work());
+        }
+    }
+
+    /// A thread of the pool makes batches while there are any to make.
+    fn work(&self) {
+        loop {
+            while self.make_one() {}
+            let mut queue = self.queue();
+            if queue.jobs.is_empty() {
+                queue.working -= 1;
+                return;
+            }
+        }
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl PatchReader {
@@ -43,48 +106,49 @@ impl PatchReader {
         batch_rows: u64,
         prefetch: usize,
     ) -> Result<Self> {
-        // A batch takes a buffer a column and one for conversion; a band is built from the last one and what follows.
-        let pool = BufferPool::new((encoder.columns.len() + 1) * (prefetch + 2) + 3);
+        // A batch takes a buffer a column and two for conversion; a band is built from the last one and what follows.
+        let pool = BufferPool::new((encoder.columns.len() + 2) * (prefetch + 2) + 3);
         let bands = if encoder.needs_pixels() && !rows.is_empty() {
             let grid = &encoder.grid;
             Some(Bands::open(source, &pool, grid.region(rows.clone()), grid.sliding_axes()[0])?)
         } else {
             None
         };
-        Ok(Self { encoder, bands, pool, rows, batch_rows, prefetch, jobs: VecDeque::with_capacity(prefetch) })
+        let threads = rayon::current_num_threads().saturating_sub(1).max(1);
+        let kitchen = Arc::new(Kitchen { encoder, pool, threads, queue: Mutex::default() });
+        Ok(Self { kitchen, bands, rows, batch_rows, prefetch, coming: VecDeque::with_capacity(prefetch) })
     }
 
     /// The rows that are still to come.
     pub fn rows_left(&self) -> u64 {
-        self.rows.end - self.rows.start + self.jobs.len() as u64 * self.batch_rows
+        self.rows.end - self.rows.start + self.coming.len() as u64 * self.batch_rows
     }
 
-    fn plan(&mut self) -> Result<Plan> {
+    fn job(&mut self) -> Result<Job> {
         let end = (self.rows.start + self.batch_rows).min(self.rows.end);
         let rows = self.rows.start..end;
         self.rows.start = end;
         let band = match &mut self.bands {
             Some(bands) => {
-                let grid = &self.encoder.grid;
+                let grid = &self.kitchen.encoder.grid;
                 Some(bands.band(grid.region(rows.clone()).0[grid.sliding_axes()[0]].clone())?)
             }
             None => None,
         };
-        Ok(Plan { rows, band })
+        Ok(Job { rows, band })
     }
 
-    fn spawn(&mut self) {
-        let job = match self.plan() {
+    fn order(&mut self) {
+        let (sender, receiver) = sync_channel(1);
+        self.coming.push_back(receiver);
+        match self.job() {
+            Ok(job) => self.kitchen.order(job, sender),
             Err(error) => {
                 self.rows.start = self.rows.end;
-                Job::failed(error)
+                // The receiver is ours and has room.
+                let _ = sender.send(Err(error));
             }
-            Ok(plan) => {
-                let (encoder, pool) = (self.encoder.clone(), self.pool.clone());
-                Job::spawn(move || encoder.encode(plan.band.as_ref(), plan.rows, &pool))
-            }
-        };
-        self.jobs.push_back(job);
+        }
     }
 
     fn next_batch(&mut self) -> Option<Result<RecordBatch>> {
@@ -92,18 +156,46 @@ impl PatchReader {
             if self.rows.is_empty() {
                 return None;
             }
-            let plan = self.plan();
-            return Some(plan.and_then(|plan| self.encoder.encode(plan.band.as_ref(), plan.rows, &self.pool)));
+            let job = self.job();
+            return Some(job.and_then(|job| self.kitchen.make(job)));
         }
-        while self.jobs.len() < self.prefetch && !self.rows.is_empty() {
-            self.spawn();
+        while self.coming.len() < self.prefetch && !self.rows.is_empty() {
+            self.order();
         }
-        let batch = self.jobs.pop_front().map(Job::wait)?;
+        let coming = self.coming.pop_front()?;
+        let batch = self.wait(&coming);
         // The next one is gathered while the consumer works on this one.
         if batch.is_ok() && !self.rows.is_empty() {
-            self.spawn();
+            self.order();
         }
         Some(batch)
+    }
+
+    /// Waits for a batch, and makes those that nobody works on meanwhile: it may be among them, and if this is a thread
+    /// of rayon's pool, there may be no other to make it.
+    fn wait(&self, coming: &Receiver<Result<RecordBatch>>) -> Result<RecordBatch> {
+        let lost = || Err(ErrorKind::Worker("it ended without a result".to_owned()).into());
+        loop {
+            match coming.try_recv() {
+                Ok(batch) => return batch,
+                Err(TryRecvError::Disconnected) => return lost(),
+                Err(TryRecvError::Empty) if self.kitchen.make_one() => {}
+                Err(TryRecvError::Empty) => return coming.recv().unwrap_or_else(|_| lost()),
+            }
+        }
+    }
+
+    /// Nothing more is made.
+    fn stop(&mut self) {
+        self.rows.start = self.rows.end;
+        self.coming.clear();
+        self.kitchen.queue().jobs.clear();
+    }
+}
+
+impl Drop for PatchReader {
+    fn drop(&mut self) {
+        self.stop();
     }
 }
 
@@ -113,20 +205,19 @@ impl Iterator for PatchReader {
     fn next(&mut self) -> Option<Self::Item> {
         let batch = self.next_batch()?;
         if batch.is_err() {
-            self.rows.start = self.rows.end;
-            self.jobs.clear();
+            self.stop();
         }
         Some(batch.map_err(ArrowError::from))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        let left = (self.rows.end - self.rows.start).div_ceil(self.batch_rows) as usize + self.jobs.len();
+        let left = (self.rows.end - self.rows.start).div_ceil(self.batch_rows) as usize + self.coming.len();
         (0, Some(left))
     }
 }
 
 impl RecordBatchReader for PatchReader {
     fn schema(&self) -> SchemaRef {
-        self.encoder.schema.clone()
+        self.kitchen.encoder.schema.clone()
     }
 }

@@ -49,6 +49,18 @@ def test_no_pixel_is_copied(photo: np.ndarray, wrap: str) -> None:
             batch["p_0_0"]
 
 
+def test_duckdb_reads_the_image_itself(photo: np.ndarray) -> None:
+    # DuckDB tells no addresses; but what is written to the image is seen by the next query, in every column that holds it.
+    table = pa.table(wr.scan(photo, WINDOW, layout="columns"))
+    sums = ", ".join(f"sum({name}::double)" for name in expected(photo))
+    with duckdb.connect() as connection:
+        connection.register("windows", table)
+        before = np.array(connection.sql(f"select {sums} from windows").fetchall()[0])
+        photo[20, 20] += 64
+        after = np.array(connection.sql(f"select {sums} from windows").fetchall()[0])
+    np.testing.assert_allclose(after - before, 64)
+
+
 def test_the_same_numbers(photo: np.ndarray) -> None:
     s = wr.scan(photo, WINDOW, layout="columns")
     dense = wr.scan(photo, WINDOW)

@@ -1,8 +1,33 @@
 //! Pixels in another type, on the way: `value · scale + offset`.
 
 use half::f16;
+use half::slice::HalfFloatSliceExt;
 
-use crate::{DType, Error, Pixel, Result};
+use crate::{DType, Error, Result};
+
+/// Cells that are converted together, so that they stay in the first-level cache between two steps.
+const PIECE: usize = 512;
+
+/// Reads integers, and the bytes of bools, of which zero is false and anything else true; leaves floats to others.
+macro_rules! numbers {
+    ($self:ident, $src:ident, $out:ident, $v:ident => $f:expr) => {
+        match $self.from {
+            DType::Bool => map($src, $out, |byte: u8| {
+                let $v = u8::from(byte != 0);
+                $f
+            }),
+            DType::U8 => map(bytemuck::cast_slice($src), $out, |$v: u8| $f),
+            DType::U16 => map(bytemuck::cast_slice($src), $out, |$v: u16| $f),
+            DType::U32 => map(bytemuck::cast_slice($src), $out, |$v: u32| $f),
+            DType::U64 => map(bytemuck::cast_slice($src), $out, |$v: u64| $f),
+            DType::I8 => map(bytemuck::cast_slice($src), $out, |$v: i8| $f),
+            DType::I16 => map(bytemuck::cast_slice($src), $out, |$v: i16| $f),
+            DType::I32 => map(bytemuck::cast_slice($src), $out, |$v: i32| $f),
+            DType::I64 => map(bytemuck::cast_slice($src), $out, |$v: i64| $f),
+            DType::F16 | DType::F32 | DType::F64 => {}
+        }
+    };
+}
 
 /// From one type of pixels to another.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -57,49 +82,136 @@ impl Conversion {
 
     /// Converts densely packed cells. Both slices are aligned for their type and have as many cells.
     pub(crate) fn apply(&self, src: &[u8], out: &mut [u8]) {
-        macro_rules! from {
-            ($($dtype:ident => $t:ty),*) => {
-                match self.from { $(DType::$dtype => self.apply_from::<$t>(src, out)),* }
-            };
+        #[cfg(target_arch = "x86_64")]
+        if std::arch::is_x86_feature_detected!("avx2") {
+            // SAFETY: the machine has AVX2.
+            return unsafe { self.apply_avx2(src, out) };
         }
-        from!(Bool => Truth, U8 => u8, U16 => u16, U32 => u32, U64 => u64, I8 => i8, I16 => i16, I32 => i32, I64 => i64,
-              F16 => f16, F32 => f32, F64 => f64)
+        self.apply_pieces(src, out);
     }
 
-    fn apply_from<A: Number>(&self, src: &[u8], out: &mut [u8]) {
-        let src: &[A] = bytemuck::cast_slice(src);
-        let plain = self.scale == 1.0 && self.offset == 0.0;
-        let (s, o) = (self.scale as f32, self.offset as f32);
+    /// The same, compiled for wider registers.
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2")]
+    fn apply_avx2(&self, src: &[u8], out: &mut [u8]) {
+        self.apply_pieces(src, out);
+    }
+
+    #[inline(always)]
+    fn apply_pieces(&self, src: &[u8], out: &mut [u8]) {
+        let pieces = src.chunks(PIECE * self.from.size()).zip(out.chunks_mut(PIECE * self.to.size()));
+        // A loop, not a closure: closures are compiled for the usual registers.
+        for (src, out) in pieces {
+            self.apply_piece(src, out);
+        }
+    }
+
+    /// In steps by way of a wide type, so that there is a loop for each type on either side, not for each pair.
+    #[inline(always)]
+    fn apply_piece(&self, src: &[u8], out: &mut [u8]) {
+        let plain = self.is_plain();
+        let cells = src.len() / self.from.size();
         match self.to {
-            DType::F32 if plain => map(src, out, A::to_f32),
-            DType::F32 => map(src, out, |v: A| v.to_f32() * s + o),
-            DType::F16 if plain => map(src, out, A::to_f16),
-            DType::F16 => map(src, out, |v: A| f16::from_f32(v.to_f32() * s + o)),
-            DType::F64 if plain => map(src, out, A::to_f64),
-            DType::F64 => map(src, out, |v: A| v.to_f64() * self.scale + self.offset),
+            DType::F32 => {
+                let out: &mut [f32] = bytemuck::cast_slice_mut(out);
+                self.read_f32(src, out);
+            }
+            DType::F64 => {
+                let out: &mut [f64] = bytemuck::cast_slice_mut(out);
+                self.read_f64(src, out);
+            }
+            DType::F16 if plain && self.from == DType::F64 => {
+                map(bytemuck::cast_slice(src), bytemuck::cast_slice_mut(out), halved)
+            }
+            DType::F16 => {
+                let values = &mut [0f32; PIECE][..cells];
+                self.read_f32(src, values);
+                bytemuck::cast_slice_mut::<u8, f16>(out).convert_from_f32_slice(values);
+            }
             DType::Bool => unreachable!("refused by Conversion::new"),
-            DType::U8 => self.apply_to::<A, u8>(src, out),
-            DType::U16 => self.apply_to::<A, u16>(src, out),
-            DType::U32 => self.apply_to::<A, u32>(src, out),
-            DType::U64 => self.apply_to::<A, u64>(src, out),
-            DType::I8 => self.apply_to::<A, i8>(src, out),
-            DType::I16 => self.apply_to::<A, i16>(src, out),
-            DType::I32 => self.apply_to::<A, i32>(src, out),
-            DType::I64 => self.apply_to::<A, i64>(src, out),
+            _ if plain && !self.from.is_float() => {
+                let values = &mut [0i64; PIECE][..cells];
+                self.read_i64(src, values);
+                self.write(values, out);
+            }
+            _ => {
+                let values = &mut [0f64; PIECE][..cells];
+                self.read_f64(src, values);
+                self.write(values, out);
+            }
         }
     }
 
-    fn apply_to<A: Number, B: Integer>(&self, src: &[A], out: &mut [u8]) {
-        if self.scale == 1.0 && self.offset == 0.0 && !self.from.is_float() {
-            map(src, out, |v: A| B::saturating(v.to_i128()));
-        } else {
-            map(src, out, |v: A| B::rounded(v.to_f64() * self.scale + self.offset));
+    fn is_plain(&self) -> bool {
+        self.scale == 1.0 && self.offset == 0.0
+    }
+
+    /// Reads and scales. Integers are always scaled, which by 1 and 0 leaves them as they are, unlike −0.0 and NaN.
+    #[inline(always)]
+    fn read_f32(&self, src: &[u8], out: &mut [f32]) {
+        let (s, o) = (self.scale as f32, self.offset as f32);
+        numbers!(self, src, out, v => v as f32 * s + o);
+        match self.from {
+            DType::F16 => bytemuck::cast_slice::<u8, f16>(src).convert_to_f32_slice(out),
+            DType::F32 => out.copy_from_slice(bytemuck::cast_slice(src)),
+            DType::F64 => map(bytemuck::cast_slice(src), out, |v: f64| v as f32),
+            _ => return,
+        }
+        if !self.is_plain() {
+            for v in out {
+                *v = *v * s + o;
+            }
+        }
+    }
+
+    /// Reads and scales, as [`read_f32`](Self::read_f32).
+    #[inline(always)]
+    fn read_f64(&self, src: &[u8], out: &mut [f64]) {
+        let (s, o) = (self.scale, self.offset);
+        numbers!(self, src, out, v => v as f64 * s + o);
+        match self.from {
+            DType::F16 => {
+                let values = &mut [0f32; PIECE][..out.len()];
+                bytemuck::cast_slice::<u8, f16>(src).convert_to_f32_slice(values);
+                map(values, out, f64::from);
+            }
+            DType::F32 => map(bytemuck::cast_slice(src), out, |v: f32| f64::from(v)),
+            DType::F64 => out.copy_from_slice(bytemuck::cast_slice(src)),
+            _ => return,
+        }
+        if !self.is_plain() {
+            for v in out {
+                *v = *v * s + o;
+            }
+        }
+    }
+
+    /// The largest of u64 become the largest i64, which no type but u64 itself tells apart; and that one isn't asked for.
+    #[inline(always)]
+    fn read_i64(&self, src: &[u8], out: &mut [i64]) {
+        numbers!(self, src, out, v => (v as i128).min(i64::MAX.into()) as i64);
+    }
+
+    /// The nearest values of the table's type, an integer.
+    #[inline(always)]
+    fn write<V: Wide>(&self, values: &[V], out: &mut [u8]) {
+        match self.to {
+            DType::U8 => map(values, bytemuck::cast_slice_mut(out), V::nearest::<u8>),
+            DType::U16 => map(values, bytemuck::cast_slice_mut(out), V::nearest::<u16>),
+            DType::U32 => map(values, bytemuck::cast_slice_mut(out), V::nearest::<u32>),
+            DType::U64 => map(values, bytemuck::cast_slice_mut(out), V::nearest::<u64>),
+            DType::I8 => map(values, bytemuck::cast_slice_mut(out), V::nearest::<i8>),
+            DType::I16 => map(values, bytemuck::cast_slice_mut(out), V::nearest::<i16>),
+            DType::I32 => map(values, bytemuck::cast_slice_mut(out), V::nearest::<i32>),
+            DType::I64 => map(values, bytemuck::cast_slice_mut(out), V::nearest::<i64>),
+            DType::Bool | DType::F16 | DType::F32 | DType::F64 => unreachable!("no integer"),
         }
     }
 }
 
-fn map<A: Number, B: bytemuck::Pod>(src: &[A], out: &mut [u8], f: impl Fn(A) -> B) {
-    for (value, slot) in src.iter().zip(bytemuck::cast_slice_mut::<u8, B>(out)) {
+#[inline(always)]
+fn map<A: Copy, B>(src: &[A], out: &mut [B], f: impl Fn(A) -> B) {
+    for (value, slot) in src.iter().zip(out) {
         *slot = f(*value);
     }
 }
@@ -144,97 +256,59 @@ fn holds(to: DType, from: DType) -> bool {
     to_bits >= bits && (to_signed || !signed) && (to_fraction || !fraction)
 }
 
-/// A number that pixels can be read as.
-trait Number: bytemuck::Pod {
-    fn to_f32(self) -> f32;
-    fn to_f64(self) -> f64;
-    fn to_i128(self) -> i128;
+/// Rounded once. By way of the nearest float32 it would be rounded twice; rounded to odd (cut off, with the last bit set if
+/// anything was lost), the float32 keeps what the second rounding needs to know.
+fn halved(value: f64) -> f16 {
+    let near = value as f32;
+    if !near.is_finite() || f64::from(near) == value {
+        return f16::from_f32(near);
+    }
+    let cut = if f64::from(near).abs() > value.abs() { near.to_bits() - 1 } else { near.to_bits() };
+    f16::from_f32(f32::from_bits(cut | 1))
+}
 
-    /// Rounded once: an integer that float16 holds at all is exact in float32.
-    fn to_f16(self) -> f16 {
-        f16::from_f32(self.to_f32())
+/// A type that every integer can be rounded from.
+trait Wide: Copy {
+    /// The nearest value of the type, ties to even; NaN becomes 0.
+    fn nearest<B: Integer>(self) -> B;
+}
+
+impl Wide for i64 {
+    #[inline(always)]
+    fn nearest<B: Integer>(self) -> B {
+        B::saturating(self)
+    }
+}
+
+impl Wide for f64 {
+    #[inline(always)]
+    fn nearest<B: Integer>(self) -> B {
+        B::rounded(self)
     }
 }
 
 /// A number that pixels can be rounded to.
-trait Integer: Pixel + bytemuck::Pod {
-    /// The nearest value of the type.
-    fn saturating(value: i128) -> Self;
-    /// The nearest value of the type, ties to even; NaN becomes 0.
+trait Integer {
+    fn saturating(value: i64) -> Self;
     fn rounded(value: f64) -> Self;
-}
-
-macro_rules! numbers {
-    ($($t:ty),*) => {$(
-        impl Number for $t {
-            fn to_f32(self) -> f32 { self as f32 }
-            fn to_f64(self) -> f64 { self as f64 }
-            fn to_i128(self) -> i128 { self as i128 }
-        }
-    )*};
-}
-numbers!(u8, u16, u32, u64, i8, i16, i32, i64, f32);
-
-impl Number for f64 {
-    fn to_f32(self) -> f32 {
-        self as f32
-    }
-    fn to_f64(self) -> f64 {
-        self
-    }
-    fn to_i128(self) -> i128 {
-        self as i128
-    }
-    fn to_f16(self) -> f16 {
-        // By way of the nearest float32 it would be rounded twice. Rounded to odd (cut off, with the last bit set if
-        // anything was lost), the float32 keeps what the second rounding needs to know.
-        let near = self as f32;
-        if !near.is_finite() || f64::from(near) == self {
-            return f16::from_f32(near);
-        }
-        let cut = if f64::from(near).abs() > self.abs() { near.to_bits() - 1 } else { near.to_bits() };
-        f16::from_f32(f32::from_bits(cut | 1))
-    }
 }
 
 macro_rules! integers {
     ($($t:ty),*) => {$(
         impl Integer for $t {
-            fn saturating(value: i128) -> Self { value.clamp(<$t>::MIN as i128, <$t>::MAX as i128) as $t }
-            fn rounded(value: f64) -> Self { value.round_ties_even() as $t }
+            #[inline(always)]
+            fn saturating(value: i64) -> Self {
+                // The greatest value of u64 is more than an i64.
+                value.clamp(<$t>::MIN as i64, i64::try_from(<$t>::MAX).unwrap_or(i64::MAX)) as $t
+            }
+            #[inline(always)]
+            fn rounded(value: f64) -> Self {
+                value.round_ties_even() as $t
+            }
         }
     )*};
 }
 integers!(u8, u16, u32, u64, i8, i16, i32, i64);
-
-impl Number for f16 {
-    fn to_f32(self) -> f32 {
-        f16::to_f32(self)
-    }
-    fn to_f64(self) -> f64 {
-        f16::to_f64(self)
-    }
-    fn to_i128(self) -> i128 {
-        f16::to_f64(self) as i128
-    }
-}
-
-/// The byte of a bool: zero is false, anything else true.
-#[derive(Clone, Copy, bytemuck::Zeroable, bytemuck::Pod)]
-#[repr(transparent)]
-struct Truth(u8);
-
-impl Number for Truth {
-    fn to_f32(self) -> f32 {
-        self.to_i128() as f32
-    }
-    fn to_f64(self) -> f64 {
-        self.to_i128() as f64
-    }
-    fn to_i128(self) -> i128 {
-        i128::from(self.0 != 0)
-    }
-}
 
 #[cfg(test)]
 mod tests {

@@ -13,6 +13,9 @@ use crate::{Grid, Segment};
 /// Windows anywhere are copied this many at a time.
 const STARTS: usize = 256;
 
+/// So many neighbours are copied as a line.
+const NEIGHBOURS: usize = 32;
+
 /// The windows of a grid over one band of its pixels.
 pub(super) struct Gather<'a> {
     pub(super) grid: &'a Grid,
@@ -88,45 +91,49 @@ impl<'a> Gather<'a> {
         }
     }
 
-    /// Copies windows anywhere: those inside of the array many at a time, by their starts.
-    fn scattered(&self, ids: &[u64], patch: usize, out: &mut [u8]) {
-        let numbers = self.grid.sliding_axes();
-        let last = numbers.len() - 1;
-        let axis = &self.grid.axes()[numbers[last]];
+    /// Copies windows anywhere: those inside of the array many at a time, by their starts; long rows of neighbours, and
+    /// what lies on the border, as a line.
+    fn scattered(&mut self, ids: &[u64], patch: usize, out: &mut [u8]) {
+        let places = Places::new(self);
+        let axis = &places.0[places.0.len() - 1];
         // Ids are often sorted: then many lie in one line of the grid, which need not be found again.
-        let mut line = 0..0;
-        let (mut inside, mut line_start, mut index) = (false, 0, Vec::new());
-        let mut starts = Vec::with_capacity(ids.len().min(STARTS));
-        let mut rest = out;
-        let mut flush = |starts: &mut Vec<isize>, behind: usize| -> &mut [u8] {
-            let (ready, tail) = std::mem::take(&mut rest).split_at_mut(starts.len() * patch);
-            self.at_starts(&starts.as_slice(), patch, ready);
-            starts.clear();
-            let (next, tail) = tail.split_at_mut(behind);
-            rest = tail;
-            next
-        };
-        for &id in ids {
-            if !line.contains(&id) {
-                let first = id - id % axis.count;
-                line = first..first + axis.count;
-                index = self.grid.index(first);
-                inside = (0..last).all(|i| self.interior[i].contains(&index[i]));
-                line_start = if inside { self.window_start(&index) } else { 0 };
+        let (mut line, mut line_start) = (u64::MAX, None);
+        let (mut starts, mut waiting) = ([0; STARTS], 0);
+        let (mut next, mut neighbours, mut rest) = (0, 0, out);
+        while next < ids.len() {
+            let id = ids[next];
+            let mut i = id.wrapping_sub(line);
+            if i >= axis.count {
+                i = id % axis.count;
+                line = id - i;
+                line_start = places.line(id / axis.count);
             }
-            let i = id - line.start;
-            if inside && self.interior[last].contains(&i) {
-                starts.push(line_start + (axis.start(i) - axis.start(0)) as isize * self.strides[numbers[last]]);
-                if starts.len() == STARTS {
-                    flush(&mut starts, 0);
+            let inside = line_start.zip(axis.at(i));
+            neighbours = if next > 0 && id == ids[next - 1] + 1 && i > 0 { neighbours + 1 } else { 0 };
+            if let Some((line, at)) = inside.filter(|_| neighbours < NEIGHBOURS) {
+                starts[waiting] = line + at;
+                waiting += 1;
+                next += 1;
+                if waiting < STARTS {
+                    continue;
                 }
-            } else {
-                let target = flush(&mut starts, patch);
-                index[last] = i;
-                border::copy_window(self, &index, target);
             }
+            let (ready, behind) = std::mem::take(&mut rest).split_at_mut(waiting * patch);
+            self.at_starts(Starts::Each(&starts[..waiting]), patch, ready);
+            rest = behind;
+            if waiting == STARTS {
+                waiting = 0;
+                continue;
+            }
+            waiting = 0;
+            // The rest of the neighbours, or as many as lie on the border together.
+            let most = ids.len().min(next + (axis.count - i) as usize);
+            let count = (next + 1..most).take_while(|&i| ids[i] == ids[i - 1] + 1).count() + 1;
+            let (ready, behind) = std::mem::take(&mut rest).split_at_mut(count * patch);
+            self.segment(Segment { index: self.grid.index(id), len: count as u64 }, patch, ready);
+            (rest, next, neighbours) = (behind, next + count, 0);
         }
-        flush(&mut starts, 0);
+        self.at_starts(Starts::Each(&starts[..waiting]), patch, rest);
     }
 
     /// Copies the windows of one line of the grid.
@@ -143,7 +150,7 @@ impl<'a> Gather<'a> {
             match &mut self.stage {
                 Some(stage) => stage.copy_windows(self.bytes, line, &self.runs, shuffle, &mut out[a..b]),
                 None if self.parts.is_empty() => copy_windows(self.bytes, line, &self.runs, shuffle, &mut out[a..b]),
-                None => self.at_starts(&line, patch, &mut out[a..b]),
+                None => self.at_starts(Starts::Line(line), patch, &mut out[a..b]),
             }
         }
         for i in (first..regular.start.max(first)).chain(regular.end.max(first)..end) {
@@ -176,7 +183,7 @@ impl<'a> Gather<'a> {
     }
 
     /// Copies windows inside of the array, whole or in parts.
-    fn at_starts(&self, starts: &impl Starts, patch: usize, out: &mut [u8]) {
+    fn at_starts(&self, starts: Starts<'_>, patch: usize, out: &mut [u8]) {
         if self.parts.is_empty() {
             return copy_each(self.bytes, starts, &self.runs, out);
         }
@@ -191,5 +198,57 @@ impl<'a> Gather<'a> {
         self.grid.sliding_axes().iter().zip(index).fold(self.first, |at, (&number, &i)| {
             at + (self.grid.axes()[number].start(i) - self.origin[number]) as isize * self.strides[number]
         })
+    }
+}
+
+/// Where windows inside of the array start, without a division too many: an entry a sliding axis.
+struct Places(Vec<Place>);
+
+struct Place {
+    count: u64,
+    interior: Range<u64>,
+    /// The bytes of the first window, of the distance to the next one, and of the last one, which may be shifted.
+    first: isize,
+    advance: isize,
+    last: isize,
+}
+
+impl Places {
+    fn new(gather: &Gather<'_>) -> Self {
+        let place = |(i, &number): (usize, &usize)| {
+            let (axis, stride) = (&gather.grid.axes()[number], gather.strides[number]);
+            // Windows in the padding are not asked for, so that theirs may be anything.
+            let at = |start: i64| (start.wrapping_sub(gather.origin[number]) as isize).wrapping_mul(stride);
+            Place {
+                count: axis.count,
+                interior: gather.interior[i].clone(),
+                first: at(axis.start(0)).wrapping_add(if i == 0 { gather.first } else { 0 }),
+                advance: (axis.step as isize).wrapping_mul(stride),
+                last: at(axis.start(axis.count - 1)).wrapping_add(if i == 0 { gather.first } else { 0 }),
+            }
+        };
+        Self(gather.grid.sliding_axes().iter().enumerate().map(place).collect())
+    }
+
+    /// Where a line of the grid starts, if it lies inside: what all but the last axis add.
+    fn line(&self, number: u64) -> Option<isize> {
+        let mut rest = number;
+        self.0.iter().rev().skip(1).try_fold(0, |at, axis| {
+            let i = rest % axis.count;
+            rest /= axis.count;
+            Some(at + axis.at(i)?)
+        })
+    }
+}
+
+impl Place {
+    /// What a window's place on this axis adds to its start, if it lies inside.
+    fn at(&self, i: u64) -> Option<isize> {
+        let at = if i + 1 == self.count {
+            self.last
+        } else {
+            self.first.wrapping_add(self.advance.wrapping_mul(i as isize))
+        };
+        self.interior.contains(&i).then_some(at)
     }
 }

@@ -1,7 +1,7 @@
 //! Copies windows that lie within a band: the inner loop of everything.
 
-use super::pairs;
 use super::shuffle::Shuffle;
+use super::{apart, pairs};
 use crate::StridedView;
 use crate::window::Grid;
 
@@ -72,21 +72,11 @@ impl Runs {
 
     /// How many of the first `count` windows can be copied by moves of `wide` bytes a run: the overshoot of every move
     /// must stay within the source and within the target.
-    pub(super) fn wide_windows(&self, src_len: usize, starts: &impl Starts, wide: usize, count: usize) -> usize {
+    pub(super) fn wide_windows(&self, src_len: usize, starts: Starts<'_>, wide: usize, count: usize) -> usize {
         let count = count.saturating_sub((wide - self.run).div_ceil(self.bytes()));
         let (low, high) = self.reach();
         starts.between(-low, src_len as isize - wide as isize - high, count)
     }
-}
-
-/// Where windows start in the band's buffer, in bytes.
-pub(super) trait Starts {
-    /// The start of a window.
-    fn at(&self, i: usize) -> isize;
-
-    /// How many of the first `count` windows start at or behind `low` and not behind `high`: at most as many as do so
-    /// without one between them that doesn't.
-    fn between(&self, low: isize, high: isize, count: usize) -> usize;
 }
 
 /// A line of windows: the first starts at byte `first` of the band's buffer, the next ones `advance` bytes apart.
@@ -96,28 +86,46 @@ pub(super) struct Line {
     pub(super) advance: isize,
 }
 
-impl Starts for Line {
-    fn at(&self, i: usize) -> isize {
+impl Line {
+    /// The start of a window.
+    pub(super) fn at(&self, i: usize) -> isize {
         self.first + i as isize * self.advance
-    }
-
-    fn between(&self, low: isize, high: isize, count: usize) -> usize {
-        let room = high - self.first;
-        if count == 0 || room < 0 || self.first.min(self.at(count - 1)) < low {
-            return 0;
-        }
-        if self.advance > 0 { count.min((room / self.advance) as usize + 1) } else { count }
     }
 }
 
-/// Windows anywhere.
-impl Starts for &[isize] {
-    fn at(&self, i: usize) -> isize {
-        self[i]
+/// Where windows start in the band's buffer, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Starts<'a> {
+    /// At equal distances.
+    Line(Line),
+    /// Anywhere.
+    Each(&'a [isize]),
+}
+
+impl Starts<'_> {
+    /// The start of a window.
+    pub(super) fn at(&self, i: usize) -> isize {
+        match self {
+            Starts::Line(line) => line.at(i),
+            Starts::Each(starts) => starts[i],
+        }
     }
 
+    /// How many of the first `count` windows start at or behind `low` and not behind `high`: at most as many as do so
+    /// without one between them that doesn't.
     fn between(&self, low: isize, high: isize, count: usize) -> usize {
-        self[..count].iter().position(|&start| start < low || start > high).unwrap_or(count)
+        match self {
+            Starts::Line(line) => {
+                let room = high - line.first;
+                if count == 0 || room < 0 || line.first.min(line.at(count - 1)) < low {
+                    return 0;
+                }
+                if line.advance > 0 { count.min((room / line.advance) as usize + 1) } else { count }
+            }
+            Starts::Each(starts) => {
+                starts[..count].iter().position(|&start| start < low || start > high).unwrap_or(count)
+            }
+        }
     }
 }
 
@@ -127,10 +135,11 @@ impl Starts for &[isize] {
 pub(super) fn copy_windows(src: &[u8], line: Line, runs: &Runs, shuffle: Option<&Shuffle>, out: &mut [u8]) {
     let done = match shuffle {
         Some(shuffle) => shuffle.copy_windows(src, line, runs, out),
+        None if apart::suits(line, runs) => apart::copy_windows(src, line, runs, out),
         None => pairs::copy_windows(src, line, runs, out),
     };
     let line = Line { first: line.at(done), ..line };
-    copy_each(src, &line, runs, &mut out[done * runs.bytes()..]);
+    copy_each(src, Starts::Line(line), runs, &mut out[done * runs.bytes()..]);
 }
 
 /// Copies one window that comes in parts.
@@ -138,7 +147,7 @@ pub(super) fn copy_parts(src: &[u8], start: isize, parts: &[(usize, isize)], run
     let mut place = vec![0; parts.len()];
     let mut at = start;
     for part in out.chunks_exact_mut(runs.bytes()) {
-        copy_each(src, &[at].as_slice(), runs, part);
+        copy_each(src, Starts::Each(&[at]), runs, part);
         for (i, &(n, stride)) in place.iter_mut().zip(parts).rev() {
             *i += 1;
             at += stride;
@@ -155,41 +164,71 @@ pub(super) fn copy_parts(src: &[u8], start: isize, parts: &[(usize, isize)], run
 ///
 /// A run is copied by one move of a width that the compiler knows, even if that is more than the run: the next run
 /// overwrites what was too much. Only where that would leave the source or the target, runs are copied exactly.
-pub(super) fn copy_each(src: &[u8], starts: &impl Starts, runs: &Runs, out: &mut [u8]) {
+pub(super) fn copy_each(src: &[u8], starts: Starts<'_>, runs: &Runs, out: &mut [u8]) {
     macro_rules! by_width {
         ($($wide:literal)*) => {
             match runs.run {
-                $(run if run <= $wide => by_rows::<$wide, _>(src, starts, runs, out),)*
+                $(run if run <= $wide => by_rows::<$wide>(src, starts, runs, out),)*
                 _ => exact(src, starts, 0, runs, out),
             }
         };
     }
-    by_width!(1 2 4 8 16 32 48 64 96 128 192 256)
+    by_width!(8 16 32 48 64 96 128 256)
 }
 
-/// Small windows have their rows unrolled too.
-fn by_rows<const WIDE: usize, S: Starts>(src: &[u8], starts: &S, runs: &Runs, out: &mut [u8]) {
-    macro_rules! by_rows {
-        ($($rows:literal)*) => {
-            match (runs.rows, WIDE) {
-                $(($rows, ..=64) => wide::<WIDE, $rows, S>(src, starts, runs, out),)*
-                _ => wide::<WIDE, 0, S>(src, starts, runs, out),
-            }
-        };
+/// Usual windows have their rows unrolled. Windows that share no pixel with the one before have the next ones fetched, if
+/// they have many rows: the caches' own guesses give up on so many places that are read a little at a time. So have
+/// windows anywhere.
+fn by_rows<const WIDE: usize>(src: &[u8], starts: Starts<'_>, runs: &Runs, out: &mut [u8]) {
+    let fetch = match starts {
+        Starts::Line(line) => {
+            let many = runs.rows * runs.outer.len() > MOST_PLACES && runs.run >= SHORTEST_FETCHED;
+            many && line.advance.unsigned_abs() >= runs.run
+        }
+        Starts::Each(starts) => starts.last().zip(starts.first()).is_some_and(|(a, b)| a.abs_diff(*b) > NEAR),
+    };
+    match (runs.rows, WIDE) {
+        _ if fetch => wide::<WIDE, 0, true>(src, starts, runs, out),
+        (3, ..=64) => wide::<WIDE, 3, false>(src, starts, runs, out),
+        (5, ..=64) => wide::<WIDE, 5, false>(src, starts, runs, out),
+        (8, ..=64) => wide::<WIDE, 8, false>(src, starts, runs, out),
+        _ => wide::<WIDE, 0, false>(src, starts, runs, out),
     }
-    by_rows!(1 2 3 4 5 6 7 8)
 }
 
-/// Moves of WIDE bytes a run; ROWS is `runs.rows`, or 0 if the compiler need not know it.
-fn wide<const WIDE: usize, const ROWS: usize, S: Starts>(src: &[u8], starts: &S, runs: &Runs, out: &mut [u8]) {
+/// So many places are followed by the caches themselves.
+const MOST_PLACES: usize = 11;
+
+/// Windows within so many bytes are in a cache anyway.
+const NEAR: usize = 256 << 10;
+
+/// Runs shorter than this would have every line of the cache fetched several times.
+const SHORTEST_FETCHED: usize = 32;
+
+/// Bytes of a line of windows that are fetched before they are copied.
+const AHEAD: usize = 512;
+
+/// Windows anywhere that are fetched before they are copied.
+const AHEAD_WINDOWS: usize = 4;
+
+/// Moves of WIDE bytes a run; ROWS is `runs.rows`, or 0 if the compiler need not know it; FETCH tells the caches what comes.
+fn wide<const WIDE: usize, const ROWS: usize, const FETCH: bool>(
+    src: &[u8],
+    starts: Starts<'_>,
+    runs: &Runs,
+    out: &mut [u8],
+) {
     let rows = if ROWS == 0 { runs.rows } else { ROWS };
     let count = runs.wide_windows(src.len(), starts, WIDE, out.len() / runs.bytes());
     let (fast, rest) = out.split_at_mut(count * runs.bytes());
     if count > 0 {
         assert!(rows == runs.rows && WIDE - runs.run <= rest.len());
         let mut to = fast.as_mut_ptr();
-        let mut copy = |mut from: *const u8| {
+        let mut copy = |mut from: *const u8, ahead: isize| {
             for _ in 0..rows {
+                if FETCH {
+                    (0..WIDE).step_by(64).for_each(|line| fetch(from.wrapping_offset(ahead + line as isize)));
+                }
                 // SAFETY: `wide_windows` counted only windows whose every run starts at or behind the start of `src`
                 // and has WIDE bytes before its end. `to` moves by one run for each of the `count · rows · outer`
                 // runs, which fill `fast`; behind the last one lie the `WIDE - run` bytes of `rest`, which is of the
@@ -201,19 +240,43 @@ fn wide<const WIDE: usize, const ROWS: usize, S: Starts>(src: &[u8], starts: &S,
                 from = from.wrapping_offset(runs.row_stride);
             }
         };
+        // One loop for both kinds of starts: a line is a list of one start, and a list has windows at distance 0.
+        let (list, mask, advance) = match &starts {
+            Starts::Line(line) => (std::slice::from_ref(&line.first), 0, line.advance),
+            Starts::Each(starts) => (*starts, usize::MAX, 0),
+        };
+        let next = match starts {
+            Starts::Line(line) => (AHEAD / line.advance.unsigned_abs().max(1)).max(1),
+            Starts::Each(_) => AHEAD_WINDOWS,
+        };
+        let at = |i: usize| list[i & mask] + i as isize * advance;
         for i in 0..count {
-            let start = src.as_ptr().wrapping_offset(starts.at(i));
+            let ahead = if FETCH { at((i + next).min(count - 1)) - at(i) } else { 0 };
+            let start = src.as_ptr().wrapping_offset(at(i));
             match runs.outer[..] {
-                [0] => copy(start),
-                _ => runs.outer.iter().for_each(|&group| copy(start.wrapping_offset(group))),
+                [0] => copy(start, ahead),
+                _ => runs.outer.iter().for_each(|&group| copy(start.wrapping_offset(group), ahead)),
             }
         }
     }
     exact(src, starts, count, runs, rest);
 }
 
+/// Asks for a line of the cache, which may be anywhere.
+#[inline(always)]
+fn fetch(at: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch reads nothing that the program sees, and faults nowhere; SSE is part of every x86-64.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T1>(at.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = at;
+}
+
 /// Runs of any length, each copied exactly; from window `first` on.
-fn exact(src: &[u8], starts: &impl Starts, first: usize, runs: &Runs, out: &mut [u8]) {
+fn exact(src: &[u8], starts: Starts<'_>, first: usize, runs: &Runs, out: &mut [u8]) {
     for (i, patch) in out.chunks_exact_mut(runs.bytes()).enumerate() {
         let start = starts.at(first + i);
         let mut groups = patch.chunks_exact_mut(runs.run * runs.rows);

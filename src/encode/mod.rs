@@ -1,5 +1,6 @@
 //! From a band of pixels to Arrow arrays: one file a layout, and the gather under them.
 
+mod apart;
 mod border;
 pub(crate) mod columns;
 mod convert;
@@ -29,8 +30,8 @@ use gather::Gather;
 pub(crate) use tensor::{flat_type, nested_type};
 
 use crate::rows::Rows;
-use crate::source::Band;
-use crate::{BufferPool, DType, Error, Grid, Result};
+use crate::source::{Band, Region};
+use crate::{BufferPool, DType, Error, Grid, Result, StridedView};
 
 /// How the pixels of a patch are held.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -110,8 +111,20 @@ pub(crate) struct Encoder {
     pub(crate) schema: SchemaRef,
 }
 
-/// Gathered pixels are converted a piece of this many bytes at a time, so that they never leave the cache.
-const CONVERT_BYTES: usize = 32 << 10;
+/// Gathered pixels are converted a piece of this many bytes at a time, so that they never leave the first cache.
+const CONVERT_BYTES: usize = 16 << 10;
+
+/// Converted pixels of a batch that are held beside it, before they are gathered: what stays in the second cache.
+const CONVERTED_BYTES: u64 = 384 << 10;
+
+/// The bytes that it takes to convert the pixels of a region before so many windows are gathered from it, in both types;
+/// `None` if they are more than that is for, or more than the windows' own.
+pub(crate) fn converted_bytes(grid: &Grid, region: &Region, windows: u64, from: DType, to: DType) -> Option<u64> {
+    let pixels = region.pixels();
+    let cells = grid.patch_shape().iter().product::<u64>().saturating_mul(windows);
+    let bytes = pixels.saturating_mul((from.size() + to.size()) as u64);
+    (pixels > 0 && pixels <= cells / 2 && bytes <= CONVERTED_BYTES).then_some(bytes)
+}
 
 impl Encoder {
     /// Whether pixels are needed at all.
@@ -152,11 +165,22 @@ impl Encoder {
 
     /// Writes the pixels of the windows `rows`, densely, in the type of the table. `out` has exactly their bytes.
     pub(crate) fn fill(&self, band: &Band, rows: &Rows<'_>, out: &mut [u8], pool: &BufferPool) -> Result<()> {
-        let mut gather = Gather::new(&self.grid, band, self.fill);
         let Some(conversion) = &self.conversion else {
-            gather.copy(rows, out);
+            Gather::new(&self.grid, band, self.fill).copy(rows, out);
             return Ok(());
         };
+        if let Some(band) = self.converted(conversion, band, rows, pool)? {
+            let mut fill = [0u64; 1];
+            let fill: &mut [u8] = bytemuck::cast_slice_mut(&mut fill);
+            let cell = [u64::from_ne_bytes(self.fill)];
+            let (from, to) = (self.dtype.size(), conversion.to().size());
+            conversion.apply(&bytemuck::cast_slice(&cell)[..from], &mut fill[..to]);
+            let mut pixel = [0; 8];
+            pixel.copy_from_slice(fill);
+            Gather::new(&self.grid, &band, pixel).copy(rows, out);
+            return Ok(());
+        }
+        let mut gather = Gather::new(&self.grid, band, self.fill);
         let (from, to) = (self.cells() * self.dtype.size(), self.patch_bytes());
         let piece = (CONVERT_BYTES / from).clamp(1, rows.len().max(1));
         let mut scratch = pool.take(piece * from)?;
@@ -167,6 +191,33 @@ impl Encoder {
             conversion.apply(scratch, target);
         }
         Ok(())
+    }
+
+    /// The pixels that neighbouring windows touch in the type of the table, where they are few: overlapping windows have
+    /// each pixel converted once, and not once a window.
+    fn converted(
+        &self,
+        conversion: &Conversion,
+        band: &Band,
+        rows: &Rows<'_>,
+        pool: &BufferPool,
+    ) -> Result<Option<Band>> {
+        let Rows::Range(range) = rows else { return Ok(None) };
+        let (region, to) = (self.grid.region(range.clone()), conversion.to());
+        let Some(bytes) = converted_bytes(&self.grid, &region, range.end - range.start, self.dtype, to) else {
+            return Ok(None);
+        };
+        let mut view = band.view.clone();
+        for (axis, (want, have)) in region.0.iter().zip(&band.region.0).enumerate() {
+            view = view.slice(axis, (want.start - have.start) as usize..(want.end - have.start) as usize, 1)?;
+        }
+        let mut read = pool.take(view.len() * self.dtype.size())?;
+        let mut made = pool.take(view.len() * to.size())?;
+        debug_assert_eq!(bytes as usize, read.len() + made.len());
+        view.copy_to(&mut read);
+        conversion.apply(&read, &mut made);
+        let view = StridedView::from_buffer(made.freeze(), to, view.shape())?;
+        Ok(Some(Band { view, region }))
     }
 
     /// The table of the windows `rows` around their pixels, which [`fill`](Self::fill) wrote.

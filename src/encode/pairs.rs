@@ -3,14 +3,14 @@
 //! A store costs the same whether it gives 8 bytes or 16, and there is one a cycle; so two runs (two rows of an 8×8
 //! window of bytes, say) are put together in a register first. SSE2 is part of every x86-64.
 
-use super::kernel::{Line, Runs};
+use super::kernel::{Line, Runs, Starts};
 
 /// Copies windows of the line into `out`, in order, and returns how many: all that this way is for.
 pub(super) fn copy_windows(src: &[u8], line: Line, runs: &Runs, out: &mut [u8]) -> usize {
     if runs.run != 8 || !runs.rows.is_multiple_of(2) || cfg!(not(target_arch = "x86_64")) {
         return 0;
     }
-    let count = runs.wide_windows(src.len(), &line, 8, out.len() / runs.bytes());
+    let count = runs.wide_windows(src.len(), Starts::Line(line), 8, out.len() / runs.bytes());
     assert!(count * runs.bytes() <= out.len());
     #[cfg(target_arch = "x86_64")]
     match (runs.rows, &runs.outer[..]) {

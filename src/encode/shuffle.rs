@@ -5,7 +5,7 @@
 //! shuffles (`pshufb`) of the rows, or-ed together. Which bytes go where is the same for every group; it is worked out
 //! once, as masks. A register of AVX2 holds the 16 bytes of a row twice, and gives 32 bytes of output.
 
-use super::kernel::{Line, Runs};
+use super::kernel::{Line, Runs, Starts};
 
 /// Bytes that one load takes of a row.
 const LOAD: usize = 16;
@@ -57,7 +57,7 @@ impl Shuffle {
     pub(super) fn copy_windows(&self, src: &[u8], line: Line, runs: &Runs, out: &mut [u8]) -> usize {
         // The last store of a group may overshoot by all but one byte.
         let room = out.len().saturating_sub(STORE - 1) / runs.bytes();
-        let groups = runs.wide_windows(src.len(), &line, LOAD, room) / self.group;
+        let groups = runs.wide_windows(src.len(), Starts::Line(line), LOAD, room) / self.group;
         let count = self.group * groups;
         #[cfg(target_arch = "x86_64")]
         if groups > 0 {

@@ -11,8 +11,8 @@ use crate::source::AnySource;
 use crate::{DType, Error, ErrorKind, Grid, Result, WindowSpec};
 
 /// Bytes of a batch, unless asked for otherwise: large enough to make the overhead of a batch nothing, small enough to
-/// stay in cache.
-const BATCH_BYTES: u64 = 4 << 20;
+/// stay in cache; one huge page.
+const BATCH_BYTES: u64 = 2 << 20;
 
 /// Windows of one batch in layout columns: engines count its rows, wrapping ones included, in 32 bits.
 const MOST_BLOCK_ROWS: u64 = 1 << 30;
@@ -121,7 +121,7 @@ impl ScanBuilder {
         self
     }
 
-    /// About how many bytes a batch has; at least a row. Default: 4 MiB.
+    /// About how many bytes a batch has; at least a row. Default: 2 MiB.
     pub fn batch_bytes(mut self, bytes: u64) -> Self {
         self.batch_bytes = bytes;
         self
@@ -134,7 +134,7 @@ impl ScanBuilder {
     }
 
     /// How many batches are made ahead, on other threads; 0 makes each when it is asked for, on the caller's thread.
-    /// Default: one a thread of rayon's pool, or 0 if it has one thread.
+    /// Default: one more than rayon's pool has threads, or 0 if it has one thread.
     pub fn prefetch(mut self, batches: usize) -> Self {
         self.prefetch = Some(batches);
         self
@@ -184,7 +184,7 @@ impl ScanBuilder {
         let threads = rayon::current_num_threads();
         // Slices are made faster than a thread is woken.
         let worth = threads > 1 && self.layout != Layout::Columns;
-        let prefetch = self.prefetch.unwrap_or(if worth { threads } else { 0 });
+        let prefetch = self.prefetch.unwrap_or(if worth { threads + 1 } else { 0 });
         let (layout, wrap, dtype) = (self.layout, self.wrap, info.dtype);
         let encoder = Arc::new(Encoder { grid, columns, layout, wrap, dtype, conversion, fill, schema });
         Ok(PatchScan(Arc::new(Plan {

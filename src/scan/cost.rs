@@ -3,7 +3,7 @@
 use bytesize::ByteSize;
 
 use super::Plan;
-use crate::encode::{Column, Layout, columns};
+use crate::encode::{Column, Layout, columns, converted_bytes};
 use crate::source::{band_bytes, pass_bytes};
 use crate::view::c_strides;
 use crate::{Edge, Grid, PadMode};
@@ -83,14 +83,17 @@ fn wraps(plan: &Plan) -> bool {
     plan.spec.edge == Edge::Pad && plan.spec.pad_mode == PadMode::Wrap
 }
 
-/// What a batch takes beside itself while it is converted: the pixels of a piece of it, as they were.
+/// What a batch takes beside itself while it is converted: the pixels it is gathered from, or a piece of it, as they were.
 fn conversion_bytes(plan: &Plan) -> u64 {
     let encoder = &plan.encoder;
     if encoder.conversion.is_none() || encoder.layout == Layout::Columns || !encoder.needs_pixels() {
         return 0;
     }
+    let rows = plan.rows.start..plan.rows.end.min(plan.rows.start + plan.batch_rows);
+    let region = encoder.grid.region(rows.clone());
     let window = encoder.grid.patch_shape().iter().product::<u64>() * encoder.dtype.size() as u64;
-    window.max(32 << 10)
+    converted_bytes(&encoder.grid, &region, rows.end - rows.start, encoder.dtype, encoder.out_dtype())
+        .unwrap_or_else(|| window.max(16 << 10))
 }
 
 fn dense_copies(plan: &Plan) -> String {
