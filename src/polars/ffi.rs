@@ -41,7 +41,8 @@ fn import(array: FFI_ArrowArray, schema: FFI_ArrowSchema) -> PolarsResult<Box<dy
     // SAFETY: both crates declare the structs of the C Data Interface with `repr(C)`, field by field as it prescribes,
     // so one is the other. Ownership moves with the value: `transmute` forgets the source, and the drop of the target
     // calls the same `release`.
-    let (array, schema): (ArrowArray, ArrowSchema) = unsafe { (transmute(array), transmute(schema)) };
+    let (array, schema) =
+        unsafe { (transmute::<FFI_ArrowArray, ArrowArray>(array), transmute::<FFI_ArrowSchema, ArrowSchema>(schema)) };
     // SAFETY: `to_ffi` made both just now, so they are valid and describe one another.
     unsafe {
         let field = import_field_from_c(&schema)?;

@@ -33,6 +33,11 @@
 //! A file that is decoded as a whole (PNG, JPEG, …) is decoded by the first query that uses pixels, and stays in memory
 //! as long as the frame and its copies.
 //!
+//! # More than 2³² rows
+//! Polars counts the rows of a frame in 32 bits, so that longer tables are several frames under one plan. Filters and
+//! slices then stop above the ids and run over them; the rows of a [`ScanBuilder`](crate::ScanBuilder::rows) are
+//! arithmetic. `len` is Polars' error there; [`PatchScan::num_rows`] knows.
+//!
 //! # Types
 //! Polars has no fixed-size binary and no extension for tensors: layout `binary` becomes `Binary`, and layout
 //! `fixed-shape-tensor` a flat `Array(T, pixels)`, on which every function of Polars' namespace `arr` works pixel by
