@@ -64,7 +64,8 @@ impl MatrixReader {
     /// # Errors
     /// If `out` has no room for a row, or the source can't be read.
     pub fn next_into(&mut self, out: &mut [u8]) -> Result<usize> {
-        let room = out.len() / self.row_bytes();
+        // Rows without pixels have room anywhere.
+        let room = out.len().checked_div(self.row_bytes()).unwrap_or(usize::MAX);
         if room == 0 && !self.rows.is_empty() {
             let message = format!("{} bytes: expected room for a row, {} bytes", out.len(), self.row_bytes());
             return Err(Error::argument("out", message));

@@ -57,32 +57,42 @@ impl PatchTaker {
         if let Some((row, id)) = ids.iter().enumerate().find(|(_, id)| **id >= windows) {
             return Err(Error::argument("window", format!("no window {id} (row {row}): there are {windows}")));
         }
-        let rows = Rows::Ids(ids);
-        let Some(bands) = &mut self.bands else { return self.encoder.batch(None, &rows, &self.pool) };
+        let rows = rows(ids);
+        let Some(bands) = &mut self.bands else {
+            // Nobody asks for pixels, or there is no window that could have any.
+            let none = if self.encoder.needs_pixels() { Some(self.pool.take(0)?.freeze()) } else { None };
+            return self.encoder.batch(none, &rows, &self.pool);
+        };
         let patch = self.encoder.patch_bytes();
         let bytes = ids.len().checked_mul(patch).filter(|&bytes| isize::try_from(bytes).is_ok()).ok_or_else(|| {
             let got = format!("{} rows of {patch} bytes", ids.len());
             Error::too_large("a batch", got, format!("{} bytes", isize::MAX))
         })?;
         let mut values = self.pool.take(bytes)?;
-        if ids.is_sorted() {
+        // A whole array in memory is read in any order as well as in its own.
+        if bytes == 0 || bands.is_whole() || ids.is_sorted() {
             fill(&self.encoder, bands, ids, &mut values, &self.pool)?;
         } else {
             let mut order: Vec<usize> = (0..ids.len()).collect();
             order.sort_by_key(|&place| ids[place]);
             let sorted: Vec<u64> = order.iter().map(|&place| ids[place]).collect();
-            // A whole array in memory is read in any order as well as in its own.
-            if bands.is_whole() {
-                fill(&self.encoder, bands, ids, &mut values, &self.pool)?;
-            } else {
-                let mut read = self.pool.take(bytes)?;
-                fill(&self.encoder, bands, &sorted, &mut read, &self.pool)?;
-                for (pixels, place) in read.chunks_exact(patch).zip(order) {
-                    values[place * patch..][..patch].copy_from_slice(pixels);
-                }
+            let mut read = self.pool.take(bytes)?;
+            fill(&self.encoder, bands, &sorted, &mut read, &self.pool)?;
+            for (pixels, place) in read.chunks_exact(patch).zip(order) {
+                values[place * patch..][..patch].copy_from_slice(pixels);
             }
         }
         self.encoder.batch(Some(values.freeze()), &rows, &self.pool)
+    }
+}
+
+/// Windows one after the other are gathered faster than any windows, and engines mostly ask for those.
+fn rows(ids: &[u64]) -> Rows<'_> {
+    match ids {
+        [first, rest @ ..] if rest.iter().zip(first + 1..).all(|(id, next)| *id == next) => {
+            Rows::Range(*first..first + ids.len() as u64)
+        }
+        _ => Rows::Ids(ids),
     }
 }
 
@@ -105,9 +115,47 @@ fn fill(encoder: &Encoder, bands: &mut Bands, ids: &[u64], out: &mut [u8], pool:
             };
             ids[done..].iter().position(|id| !held(id)).unwrap_or(ids.len() - done)
         };
-        let rows = Rows::Ids(&ids[done..done + count]);
+        let rows = rows(&ids[done..done + count]);
         encoder.fill(&band, &rows, &mut out[done * patch..(done + count) * patch], pool)?;
         done += count;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow_array::Array;
+    use arrow_array::cast::AsArray;
+    use arrow_array::types::UInt8Type;
+
+    use crate::{Edge, PatchScan, StridedView, WindowSpec};
+
+    #[test]
+    fn neighbours_are_taken_as_single_windows_are() {
+        let image = StridedView::from_vec((0..100u8).collect(), &[10, 10]).unwrap();
+        let scan = PatchScan::new(image, WindowSpec::new([3, 3])).unwrap();
+        let mut taker = scan.taker().unwrap();
+        let mut take = |ids: &[u64]| {
+            let batch = taker.take(ids).unwrap();
+            let rows = batch["patch"].as_fixed_size_list().values().as_fixed_size_list().values().clone();
+            rows.as_primitive::<UInt8Type>().values().to_vec()
+        };
+        let single: Vec<u8> = (5..23).flat_map(|id| take(&[id])).collect();
+        assert_eq!(take(&(5..23).collect::<Vec<_>>()), single);
+        assert_eq!(take(&[63]), [77, 78, 79, 87, 88, 89, 97, 98, 99]);
+    }
+
+    #[test]
+    fn windows_without_pixels() {
+        let nothing = StridedView::from_vec(Vec::<u8>::new(), &[4, 4, 0]).unwrap();
+        let scan = PatchScan::new(nothing, WindowSpec::new([2, 2])).unwrap();
+        assert_eq!(scan.taker().unwrap().take(&[8, 0, 3]).unwrap().num_rows(), 3);
+        let mut spec = WindowSpec::new([2, 2]);
+        spec.edge = Edge::Pad;
+        let empty = PatchScan::new(StridedView::from_vec(Vec::<u8>::new(), &[0, 4]).unwrap(), spec);
+        if let Ok(scan) = empty {
+            assert_eq!(scan.num_rows(), 0);
+            assert_eq!(scan.taker().unwrap().take(&[]).unwrap()["patch"].len(), 0);
+        }
+    }
 }

@@ -10,7 +10,7 @@ mod life;
 mod options;
 mod patches;
 mod plan;
-mod transpose;
+mod taker;
 mod watch;
 
 use pyo3::prelude::*;
@@ -26,6 +26,8 @@ mod _windrow {
     use super::patches::Patches;
     #[pymodule_export]
     use super::plan::Plan;
+    #[pymodule_export]
+    use super::taker::Taker;
     use super::*;
 
     #[pymodule_init]

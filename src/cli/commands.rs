@@ -1,5 +1,7 @@
 //! What each command does.
 
+#[cfg(feature = "image")]
+use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::time::Instant;
@@ -9,6 +11,8 @@ use super::info::{ScanInfo, SourceInfo};
 use super::progress::{Progress, summary};
 use super::stop::Stoppable;
 use super::text;
+#[cfg(feature = "image")]
+use crate::ContactSheet;
 use crate::sink::Written;
 use crate::sink::ipc::{self, IpcOptions};
 use crate::{Error, ErrorKind, PatchScan, Result};
@@ -22,7 +26,7 @@ pub(super) fn run(args: Args) -> Result<()> {
         Command::Info { scan, json } => info(&scan, json),
         Command::Export { scan, output, compression, store_columns, quiet } => {
             let target = Target::of(&output)?;
-            refuse_itself(&scan.image, &output)?;
+            refuse_itself(&scan.windows.image, &output)?;
             let compression = compression.map(|text| text.parse()).transpose()?.unwrap_or_default();
             let scan = scan.resolve()?;
             if !quiet {
@@ -33,6 +37,17 @@ pub(super) fn run(args: Args) -> Result<()> {
         Command::Stream { scan, compression, store_columns } => {
             let options = IpcOptions { compression: compression.parse()?, store_columns };
             stream(&scan.resolve()?, options, interrupted)
+        }
+        #[cfg(feature = "image")]
+        Command::Show { windows, output, across } => {
+            if !output.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("png")) {
+                return Err(Error::argument("output", format!("{}: its ending is not .png", output.display())));
+            }
+            refuse_itself(&windows.image, &output)?;
+            let across = super::parse::number("across", &across)?;
+            let (scan, all) = windows.resolve()?;
+            note_whole_axes(&scan);
+            show(&scan, all, across, &output)
         }
     }
 }
@@ -45,7 +60,7 @@ fn info(args: &ScanArgs, json: bool) -> Result<()> {
             }
             ScanInfo::new(&scan).text(json)?
         }
-        None => SourceInfo::new(args.source()?.info()).text(json)?,
+        None => SourceInfo::new(args.windows.source()?.info()).text(json)?,
     };
     writeln!(io::stdout().lock(), "{text}").map_err(stdout_error)
 }
@@ -76,6 +91,31 @@ fn stream(scan: &PatchScan, options: IpcOptions, interrupted: &'static str) -> R
     let mut out = io::stdout().lock();
     ipc::write_stream(reader, &mut out, &options, STDOUT)?;
     out.flush().map_err(stdout_error)
+}
+
+/// Draws all rows of a scan, or some that stand for them.
+#[cfg(feature = "image")]
+fn show(scan: &PatchScan, all: bool, across: usize, output: &Path) -> Result<()> {
+    let sheet = if all {
+        ContactSheet::all(scan, across)?
+    } else {
+        ContactSheet::of(scan, &ContactSheet::sample(scan), across)?
+    };
+    write_whole(output, &sheet.to_png()?)
+}
+
+/// Writes a small file beside its target, and gives it its name when it is whole.
+#[cfg(feature = "image")]
+fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
+    // Made by us, as the umask has it: the builder's own files are open to nobody else.
+    let create = |path: &Path| File::create_new(path);
+    let file = tempfile::Builder::new().prefix(".windrow-").suffix(".tmp").make_in(folder, create);
+    let mut file = file.map_err(|error| Error::io(path, "create", error))?;
+    let written = file.write_all(bytes).and_then(|()| file.as_file().sync_all());
+    written.map_err(|error| Error::io(path, "write", error))?;
+    file.persist(path).map_err(|error| Error::io(path, "rename", error.error))?;
+    Ok(())
 }
 
 /// The rename at the end would put the table in the place of the image.
