@@ -64,8 +64,7 @@ impl MatrixReader {
     /// # Errors
     /// If `out` has no room for a row, or the source can't be read.
     pub fn next_into(&mut self, out: &mut [u8]) -> Result<usize> {
-        // Rows without pixels have room anywhere.
-        let room = out.len().checked_div(self.row_bytes()).unwrap_or(usize::MAX);
+        let room = out.len() / self.row_bytes();
         if room == 0 && !self.rows.is_empty() {
             let message = format!("{} bytes: expected room for a row, {} bytes", out.len(), self.row_bytes());
             return Err(Error::argument("out", message));

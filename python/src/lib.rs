@@ -21,7 +21,7 @@ mod _windrow {
     #[pymodule_export]
     use super::batch::{Batch, Batches, Column, Schema};
     #[pymodule_export]
-    use super::life::{forked, stop};
+    use super::life::{forked, quiet, stop};
     #[pymodule_export]
     use super::patches::Patches;
     #[pymodule_export]

@@ -10,6 +10,7 @@ use pyo3::prelude::*;
 use windrow::{MatrixReader, PatchReader, ScanBuilder};
 
 use crate::error::{arrow_to_py, to_py};
+use crate::life::check;
 
 /// One pass over the pixels of consecutive windows, a few at a time.
 #[pyclass(frozen, module = "windrow._windrow")]
@@ -43,6 +44,7 @@ impl Patches {
     /// of a batch; column by column (first pixel 0 of every window, then pixel 1) as many as `out` has room for.
     fn next_into(&self, py: Python<'_>, mut out: PyReadwriteArray1<'_, u8>) -> PyResult<usize> {
         let out = out.as_slice_mut()?;
+        check()?;
         py.detach(|| match &mut *self.pass() {
             Pass::Columns(matrices) => matrices.next_into(out).map_err(to_py),
             Pass::Rows(reader) => {
@@ -74,7 +76,7 @@ fn fill(reader: &mut impl RecordBatchReader, out: &mut [u8]) -> PyResult<()> {
         let (target, behind) = rest.split_at_mut_checked(pixels.len()).ok_or_else(|| too_small(wanted))?;
         target.copy_from_slice(pixels);
         rest = behind;
-        Python::attach(|py| py.check_signals())?;
+        check()?;
     }
     if rest.is_empty() { Ok(()) } else { Err(PyValueError::new_err(format!("{} bytes are not filled", rest.len()))) }
 }
@@ -94,7 +96,7 @@ pub(crate) fn copy(builder: &ScanBuilder, windows: &[u64], out: &mut [u8]) -> Py
     let piece = if scan.source().info().resident { (PIECE / patch).max(1) } else { windows.len() };
     for (ids, target) in windows.chunks(piece).zip(out.chunks_mut(piece * patch)) {
         target.copy_from_slice(pixels(&taker.take(ids).map_err(to_py)?));
-        Python::attach(|py| py.check_signals())?;
+        check()?;
     }
     Ok(())
 }

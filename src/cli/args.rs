@@ -43,6 +43,9 @@ Examples:
   windrow stream photo.png --window 8x8 --rows 0..1000 > first.arrows";
 
 #[cfg(feature = "image")]
+const SHOW_ROWS: &str = "These rows: 0..100 [default: 16, spread over the image]";
+
+#[cfg(feature = "image")]
 const SHOW_EXAMPLES: &str = "\
 Examples:
   windrow show photo.png --window 32x32 -o sheet.png
@@ -102,7 +105,7 @@ pub(super) enum Command {
     /// Draw windows side by side into a picture
     #[cfg(feature = "image")]
     #[command(after_help = SHOW_EXAMPLES, mut_arg("window", |window| window.required(true)))]
-    #[command(mut_arg("rows", |rows| rows.help("These windows: 0..100 [default: 16, spread over the image]")))]
+    #[command(mut_arg("rows", |rows| rows.help(SHOW_ROWS).help_heading("Windows")))]
     Show {
         #[command(flatten)]
         windows: WindowArgs,

@@ -6,12 +6,13 @@ from typing import Any, Self, final
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Batch", "Batches", "Column", "Patches", "Plan", "Schema", "Taker", "__version__", "forked", "stop"]
+__all__ = ["Batch", "Batches", "Column", "Patches", "Plan", "Schema", "Taker", "__version__", "forked", "quiet", "stop"]
 
 __version__: str
 
 def stop() -> None: ...
 def forked() -> None: ...
+def quiet() -> float: ...
 @final
 class Plan:
     def __new__(
