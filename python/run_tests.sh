@@ -3,10 +3,11 @@
 # Needs cargo and python3 (3.10 or newer); makes its own environment below CARGO_TARGET_DIR, or below target.
 set -euo pipefail
 cd "$(dirname "$0")"
+source ../tests/environment.sh
 
-target=${CARGO_TARGET_DIR:-$PWD/target}/python
-mkdir -p "$target"
-export CARGO_TARGET_DIR=$target
+# Not the target folder of the root crate: its profiles are other ones.
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target}/python
+mkdir -p "$CARGO_TARGET_DIR"
 
 step() {
     printf '\n== python: %s\n' "$*"
@@ -14,25 +15,20 @@ step() {
 
 step "format and clippy"
 cargo fmt --check
-cargo clippy --quiet -- -D warnings
+# In the profile of the build below, which then finds build scripts and macros made.
+cargo clippy --quiet --release -- -D warnings
 
-# Made anew when its list of packages or the Python changes.
-venv=$target/venv
-wanted=$({ python3 --version; cat tests/requirements.txt; } | cksum)
-if [ "$(cat "$venv/made-from" 2>/dev/null || true)" != "$wanted" ]; then
-    step "environment"
-    rm -rf "$venv"
-    python3 -m venv "$venv"
-    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt
-    echo "$wanted" >"$venv/made-from"
-fi
+step "environment"
+venv=$CARGO_TARGET_DIR/venv
+make_venv "$venv" tests/requirements.txt
+export PATH=$venv/bin:$PATH
 
 step "build and install"
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps .
+python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps .
 
 step "tests"
-"$venv/bin/python" -m pytest tests
+python -m pytest tests
 
 step "types"
-"$venv/bin/python" -m mypy --config-file pyproject.toml python/windrow
-"$venv/bin/python" -m mypy.stubtest windrow._windrow --mypy-config-file pyproject.toml
+python -m mypy --config-file pyproject.toml python/windrow
+python -m mypy.stubtest windrow._windrow --mypy-config-file pyproject.toml

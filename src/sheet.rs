@@ -2,15 +2,22 @@
 
 use std::io::Cursor;
 
+use arrow_array::cast::AsArray;
 use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};
 
-use crate::{DType, Error, Result};
+use crate::{DType, Error, Layout, PatchScan, Result};
 
 /// Pixels between two windows, and around all.
 const GAP: usize = 2;
 
 /// The least length of a window's longer side on the sheet: smaller windows are enlarged, each pixel to a square.
 const SIDE: usize = 48;
+
+/// Windows of a sheet that shows a scan.
+const SAMPLE: u64 = 16;
+
+/// The most pixels of a sheet: more than any screen, and far from what memory or a PNG can hold.
+const MOST_PIXELS: u64 = 1 << 25;
 
 /// Windows side by side, in 8-bit RGB.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +28,50 @@ pub struct ContactSheet {
 }
 
 impl ContactSheet {
+    /// Reads and draws the windows with these ids, `across` of them on a line: the pixels of the source, whatever the
+    /// scan converts them to.
+    ///
+    /// ```
+    /// use windrow::{ContactSheet, PatchScan, StridedView, WindowSpec};
+    ///
+    /// let image = StridedView::from_vec((0..100u8).collect(), &[10, 10])?;
+    /// let scan = PatchScan::new(image, WindowSpec::new([3, 3]))?;
+    /// let sheet = ContactSheet::of(&scan, &ContactSheet::sample(&scan), 8)?;
+    /// assert_eq!((sheet.width(), sheet.height()), (2 + 8 * 50, 2 + 2 * 50));
+    /// # Ok::<(), windrow::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If an id is not one of the grid, the source can't be read, or the sheet would be of 2^25 pixels or more.
+    pub fn of(scan: &PatchScan, windows: &[u64], across: usize) -> Result<Self> {
+        let (shape, dtype) = (scan.grid().patch_shape(), scan.source().info().dtype);
+        check(windows.len(), &shape, across)?;
+        let builder = PatchScan::builder(scan.source().clone(), scan.spec().clone());
+        let pixels = builder.columns(["patch"]).layout(Layout::Binary).dtype(DType::F32).lossy(true).build()?;
+        let batch = pixels.taker()?.take(windows)?;
+        let bytes = batch.column(0).as_fixed_size_binary().value_data();
+        Ok(Self::draw(bytemuck::cast_slice(bytes), &shape, dtype, across))
+    }
+
+    /// Reads and draws all rows of a scan, as [`of`](Self::of) does it.
+    ///
+    /// # Errors
+    /// If there are too many, or the source can't be read.
+    pub fn all(scan: &PatchScan, across: usize) -> Result<Self> {
+        check(scan.num_rows() as usize, &scan.grid().patch_shape(), across)?;
+        Self::of(scan, &scan.rows().collect::<Vec<_>>(), across)
+    }
+
+    /// Some windows at equal distances, that stand for all rows of a scan. Each is in the middle of its share, so that
+    /// they don't line up at an edge of the image.
+    pub fn sample(scan: &PatchScan) -> Vec<u64> {
+        let rows = scan.rows();
+        let count = rows.end - rows.start;
+        let shown = SAMPLE.min(count);
+        let place = |i: u64| u128::from(2 * i + 1) * u128::from(count) / u128::from(2 * shown);
+        (0..shown).map(|i| rows.start + place(i) as u64).collect()
+    }
+
     /// Draws patches of `shape`, densely one behind the other, `across` of them on a line.
     ///
     /// The last axis is taken for colours if it has 3 or 4 pixels and two axes stand before it; of further axes the
@@ -90,6 +141,20 @@ impl ContactSheet {
     }
 }
 
+/// Refuses a sheet that nobody could look at, before its pixels are read.
+fn check(count: usize, shape: &[u64], across: usize) -> Result<()> {
+    let tile = Tile::new(shape);
+    let across = across.clamp(1, count.max(1));
+    let side = |tiles: usize, length: usize| (length.saturating_mul(tile.zoom) + GAP).saturating_mul(tiles) as u64;
+    let (width, height) = (side(across, tile.width), side(count.div_ceil(across), tile.height));
+    let cells = shape.iter().fold(count as u64, |cells, &n| cells.saturating_mul(n));
+    if width.saturating_mul(height) < MOST_PIXELS && cells < 4 * MOST_PIXELS {
+        return Ok(());
+    }
+    let got = format!("{count} windows of {shape:?} pixels, a picture of {width} x {height}");
+    Err(Error::too_large("a contact sheet", got, format!("{MOST_PIXELS} pixels")))
+}
+
 /// How a patch lies on the sheet.
 struct Tile {
     height: usize,
@@ -149,6 +214,31 @@ mod tests {
         let sheet = ContactSheet::draw(&[10.0, 20.0, 30.0], &[1, 1, 3], DType::U8, 1);
         let at = (GAP * sheet.width() + GAP) * 3;
         assert_eq!(sheet.rgb()[at..at + 3], [10, 20, 30]);
+    }
+
+    fn scan(image: crate::StridedView, window: u64) -> PatchScan {
+        PatchScan::new(image, crate::WindowSpec::new([window, window])).unwrap()
+    }
+
+    #[test]
+    fn a_sample_is_spread_over_the_rows() {
+        let all = scan(crate::StridedView::from_vec(vec![0u8; 100], &[10, 10]).unwrap(), 3);
+        assert_eq!(ContactSheet::sample(&all), (0..16).map(|i| 4 * i + 2).collect::<Vec<_>>());
+        let few = PatchScan::builder(all.source().clone(), all.spec().clone()).rows(5..8).build().unwrap();
+        assert_eq!(ContactSheet::sample(&few), [5, 6, 7]);
+        let none = PatchScan::builder(all.source().clone(), all.spec().clone()).rows(5..5).build().unwrap();
+        assert!(ContactSheet::of(&none, &ContactSheet::sample(&none), 8).unwrap().to_png().is_ok());
+    }
+
+    #[test]
+    fn a_sheet_that_nobody_can_look_at_is_refused() {
+        let image = scan(crate::StridedView::from_vec(vec![0u8; 1 << 20], &[1024, 1024]).unwrap(), 1000);
+        assert!(ContactSheet::of(&image, &[0; 16], 4).is_ok());
+        let error = ContactSheet::of(&image, &[0; 40], 8).unwrap_err().to_string();
+        assert!(error.starts_with("a contact sheet is too large: 40 windows of [1000, 1000] pixels"), "{error}");
+        assert!(ContactSheet::of(&image, &[u64::MAX], 8).is_err());
+        let pixels = PatchScan::builder(image.source().clone(), crate::WindowSpec::new([1, 1])).build().unwrap();
+        assert!(ContactSheet::all(&pixels, 8).unwrap_err().to_string().contains("1048576 windows of [1, 1] pixels"));
     }
 
     #[test]

@@ -58,7 +58,11 @@ impl PatchTaker {
             return Err(Error::argument("window", format!("no window {id} (row {row}): there are {windows}")));
         }
         let rows = rows(ids);
-        let Some(bands) = &mut self.bands else { return self.encoder.batch(None, &rows, &self.pool) };
+        let Some(bands) = &mut self.bands else {
+            // Nobody asks for pixels, or there is no window that could have any.
+            let none = if self.encoder.needs_pixels() { Some(self.pool.take(0)?.freeze()) } else { None };
+            return self.encoder.batch(none, &rows, &self.pool);
+        };
         let patch = self.encoder.patch_bytes();
         let bytes = ids.len().checked_mul(patch).filter(|&bytes| isize::try_from(bytes).is_ok()).ok_or_else(|| {
             let got = format!("{} rows of {patch} bytes", ids.len());
@@ -118,5 +122,38 @@ fn rows(ids: &[u64]) -> Rows<'_> {
     match ids {
         [first, .., last] if ids.windows(2).all(|pair| pair[0] + 1 == pair[1]) => Rows::Range(*first..last + 1),
         _ => Rows::Ids(ids),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow_array::Array;
+    use arrow_array::cast::AsArray;
+    use arrow_array::types::UInt8Type;
+
+    use crate::{Edge, PatchScan, StridedView, WindowSpec};
+
+    #[test]
+    fn neighbours_are_taken_as_single_windows_are() {
+        let image = StridedView::from_vec((0..100u8).collect(), &[10, 10]).unwrap();
+        let scan = PatchScan::new(image, WindowSpec::new([3, 3])).unwrap();
+        let mut taker = scan.taker().unwrap();
+        let mut take = |ids: &[u64]| {
+            let batch = taker.take(ids).unwrap();
+            let rows = batch["patch"].as_fixed_size_list().values().as_fixed_size_list().values().clone();
+            rows.as_primitive::<UInt8Type>().values().to_vec()
+        };
+        let single: Vec<u8> = (5..23).flat_map(|id| take(&[id])).collect();
+        assert_eq!(take(&(5..23).collect::<Vec<_>>()), single);
+        assert_eq!(take(&[63]), [77, 78, 79, 87, 88, 89, 97, 98, 99]);
+    }
+
+    #[test]
+    fn no_window_of_no_pixels() {
+        let mut spec = WindowSpec::new([2, 2]);
+        spec.edge = Edge::Pad;
+        let scan = PatchScan::new(StridedView::from_vec(Vec::<u8>::new(), &[0, 4]).unwrap(), spec).unwrap();
+        assert_eq!(scan.num_rows(), 0);
+        assert_eq!(scan.taker().unwrap().take(&[]).unwrap()["patch"].len(), 0);
     }
 }

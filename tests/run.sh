@@ -2,6 +2,7 @@
 # The test command: everything that must hold before a change lands. Needs cargo and python3, nothing else.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+source tests/environment.sh
 
 step() {
     printf '\n== %s\n' "$*"
@@ -30,19 +31,13 @@ for example in examples/*.rs examples/*/main.rs; do
     cargo run --quiet --all-features --example "$name"
 done
 
-# A Python environment of our own, made anew when its list of packages or the Python changes.
-venv=$target/venv
-wanted=$({ python3 --version; cat tests/requirements.txt; } | cksum)
-if [ "$(cat "$venv/made-from" 2>/dev/null || true)" != "$wanted" ]; then
-    step "Python environment"
-    rm -rf "$venv"
-    python3 -m venv "$venv"
-    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt
-    echo "$wanted" >"$venv/made-from"
-fi
+step "Python environment"
+make_venv "$target/venv" tests/requirements.txt
 
 step "foreign readers"
 cargo build --all-features
-"$venv/bin/python" -m pytest -q -p no:cacheprovider tests/foreign
+"$target/venv/bin/python" -m pytest -q -p no:cacheprovider tests/foreign
+
+bash python/run_tests.sh
 
 printf '\nAll tests passed.\n'

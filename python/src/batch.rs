@@ -8,7 +8,7 @@ use arrow_schema::{DataType, SchemaRef};
 use pyo3::exceptions::{PyKeyError, PyNotImplementedError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyCapsule, PyDict, PyTuple};
-use windrow::DType;
+use windrow::{DType, PatchScan};
 
 use crate::capsule;
 use crate::error::arrow_to_py;
@@ -54,14 +54,24 @@ pub struct Batches {
 }
 
 /// What the pixels of a patch are.
-struct Patch {
+pub(crate) struct Patch {
     shape: Vec<u64>,
     dtype: DType,
 }
 
+impl Patch {
+    pub(crate) fn of(scan: &PatchScan) -> Arc<Self> {
+        Arc::new(Self { shape: scan.grid().patch_shape(), dtype: scan.explain().dtype })
+    }
+}
+
 impl Batches {
-    pub(crate) fn new(reader: Stoppable, shape: Vec<u64>, dtype: DType) -> Self {
-        Self { reader: Mutex::new(reader), patch: Arc::new(Patch { shape, dtype }) }
+    pub(crate) fn new(reader: Stoppable, patch: Arc<Patch>) -> Self {
+        Self { reader: Mutex::new(reader), patch }
+    }
+
+    fn next(&self) -> PyResult<Option<RecordBatch>> {
+        self.reader.lock().unwrap_or_else(PoisonError::into_inner).next().transpose().map_err(arrow_to_py)
     }
 }
 
@@ -72,9 +82,19 @@ impl Batches {
     }
 
     fn __next__(&self, py: Python<'_>) -> PyResult<Option<Batch>> {
-        let next = py.detach(|| self.reader.lock().unwrap_or_else(PoisonError::into_inner).next());
-        let batch = next.transpose().map_err(arrow_to_py)?;
-        Ok(batch.map(|batch| Batch { batch, patch: self.patch.clone() }))
+        let batch = py.detach(|| self.next())?;
+        Ok(batch.map(|batch| Batch::new(batch, self.patch.clone())))
+    }
+
+    /// Makes the batches that are left and drops them; gives their rows. What a stream's rate is measured against.
+    fn drain(&self, py: Python<'_>) -> PyResult<usize> {
+        py.detach(|| {
+            let mut rows = 0;
+            while let Some(batch) = self.next()? {
+                rows += batch.num_rows();
+            }
+            Ok(rows)
+        })
     }
 }
 
@@ -83,6 +103,12 @@ impl Batches {
 pub struct Batch {
     batch: RecordBatch,
     patch: Arc<Patch>,
+}
+
+impl Batch {
+    pub(crate) fn new(batch: RecordBatch, patch: Arc<Patch>) -> Self {
+        Self { batch, patch }
+    }
 }
 
 #[pymethods]

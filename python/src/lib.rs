@@ -10,7 +10,7 @@ mod life;
 mod options;
 mod patches;
 mod plan;
-mod transpose;
+mod taker;
 mod watch;
 
 use pyo3::prelude::*;
@@ -21,11 +21,13 @@ mod _windrow {
     #[pymodule_export]
     use super::batch::{Batch, Batches, Column, Schema};
     #[pymodule_export]
-    use super::life::{forked, stop};
+    use super::life::{forked, quiet, stop};
     #[pymodule_export]
     use super::patches::Patches;
     #[pymodule_export]
     use super::plan::Plan;
+    #[pymodule_export]
+    use super::taker::Taker;
     use super::*;
 
     #[pymodule_init]

@@ -1,64 +1,67 @@
 //! Bare pixels into memory that numpy owns.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, RecordBatch, RecordBatchReader};
 use numpy::PyReadwriteArray1;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use windrow::{PatchReader, ScanBuilder};
+use windrow::{MatrixReader, PatchReader, ScanBuilder};
 
 use crate::error::{arrow_to_py, to_py};
-use crate::transpose::transpose;
+use crate::life::check;
 
 /// One pass over the pixels of consecutive windows, a few at a time.
 #[pyclass(frozen, module = "windrow._windrow")]
 pub struct Patches {
-    reader: Mutex<PatchReader>,
-    /// Bytes of a patch.
-    patch: usize,
-    /// Bytes of a pixel.
-    pixel: usize,
+    pass: Mutex<Pass>,
+}
+
+/// How the pixels of some windows lie together.
+enum Pass {
+    Rows(PatchReader),
+    Columns(MatrixReader),
 }
 
 impl Patches {
     /// `builder` makes a scan of the column `patch` alone, in layout `binary`.
-    pub(crate) fn new(py: Python<'_>, builder: ScanBuilder) -> PyResult<Self> {
+    pub(crate) fn new(py: Python<'_>, builder: ScanBuilder, by_column: bool) -> PyResult<Self> {
         let scan = builder.build().map_err(to_py)?;
-        let reader = py.detach(|| scan.reader()).map_err(to_py)?;
-        let explain = scan.explain();
-        Ok(Self { reader: Mutex::new(reader), patch: explain.row_bytes as usize, pixel: explain.dtype.size() })
+        let pass =
+            py.detach(|| if by_column { scan.matrices().map(Pass::Columns) } else { scan.reader().map(Pass::Rows) });
+        Ok(Self { pass: Mutex::new(pass.map_err(to_py)?) })
+    }
+
+    fn pass(&self) -> MutexGuard<'_, Pass> {
+        self.pass.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[pymethods]
 impl Patches {
-    /// Copies the next batch into the start of `out` and gives its rows; 0 at the end. With `by_column` the pixels are
-    /// transposed: first pixel 0 of every row, then pixel 1.
-    #[pyo3(signature = (out, *, by_column=false))]
-    fn next_into(&self, py: Python<'_>, mut out: PyReadwriteArray1<'_, u8>, by_column: bool) -> PyResult<usize> {
+    /// Copies the next windows into the start of `out` and gives their number; 0 at the end. Row by row they are those
+    /// of a batch; column by column (first pixel 0 of every window, then pixel 1) as many as `out` has room for.
+    fn next_into(&self, py: Python<'_>, mut out: PyReadwriteArray1<'_, u8>) -> PyResult<usize> {
         let out = out.as_slice_mut()?;
-        py.detach(|| {
-            let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
-            let Some(batch) = reader.next().transpose().map_err(arrow_to_py)? else { return Ok(0) };
-            let (rows, pixels) = (batch.num_rows(), pixels(&batch));
-            let target = out.get_mut(..rows * self.patch).ok_or_else(|| too_small(rows * self.patch))?;
-            if by_column {
-                transpose(pixels, target, rows, self.pixel);
-            } else {
-                target.copy_from_slice(pixels);
+        check()?;
+        py.detach(|| match &mut *self.pass() {
+            Pass::Columns(matrices) => matrices.next_into(out).map_err(to_py),
+            Pass::Rows(reader) => {
+                let Some(batch) = reader.next().transpose().map_err(arrow_to_py)? else { return Ok(0) };
+                let pixels = pixels(&batch);
+                out.get_mut(..pixels.len()).ok_or_else(|| too_small(pixels.len()))?.copy_from_slice(pixels);
+                Ok(batch.num_rows())
             }
-            Ok(rows)
         })
     }
 
-    /// Copies all windows that are left into `out`, which has exactly their bytes.
+    /// Copies all windows that are left into `out`, row by row; it has exactly their bytes.
     fn all_into(&self, py: Python<'_>, mut out: PyReadwriteArray1<'_, u8>) -> PyResult<()> {
         let out = out.as_slice_mut()?;
-        py.detach(|| {
-            let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
-            fill(&mut *reader, out)
+        py.detach(|| match &mut *self.pass() {
+            Pass::Rows(reader) => fill(reader, out),
+            Pass::Columns(_) => Err(PyValueError::new_err("these windows come column by column")),
         })
     }
 }
@@ -73,7 +76,7 @@ fn fill(reader: &mut impl RecordBatchReader, out: &mut [u8]) -> PyResult<()> {
         let (target, behind) = rest.split_at_mut_checked(pixels.len()).ok_or_else(|| too_small(wanted))?;
         target.copy_from_slice(pixels);
         rest = behind;
-        Python::attach(|py| py.check_signals())?;
+        check()?;
     }
     if rest.is_empty() { Ok(()) } else { Err(PyValueError::new_err(format!("{} bytes are not filled", rest.len()))) }
 }
@@ -93,7 +96,7 @@ pub(crate) fn copy(builder: &ScanBuilder, windows: &[u64], out: &mut [u8]) -> Py
     let piece = if scan.source().info().resident { (PIECE / patch).max(1) } else { windows.len() };
     for (ids, target) in windows.chunks(piece).zip(out.chunks_mut(piece * patch)) {
         target.copy_from_slice(pixels(&taker.take(ids).map_err(to_py)?));
-        Python::attach(|py| py.check_signals())?;
+        check()?;
     }
     Ok(())
 }

@@ -8,15 +8,16 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyCapsule};
 use windrow::sink::ipc::{self, IpcOptions};
 use windrow::sink::parquet::{self, ParquetOptions};
-use windrow::{AnySource, ContactSheet, DType, Edge, Layout, Pads, PatchScan, ScanBuilder, WindowSpec};
+use windrow::{AnySource, ContactSheet, Edge, Layout, Pads, PatchScan, ScanBuilder, WindowSpec};
 
 use crate::array::view_of;
-use crate::batch::{Batches, Schema};
+use crate::batch::{Batches, Patch, Schema};
 use crate::capsule;
 use crate::error::to_py;
 use crate::life::adapted;
 use crate::options::{Axis, Number};
 use crate::patches::{self, Patches};
+use crate::taker::Taker;
 use crate::watch::{self, Stoppable};
 
 /// A table of windows that can be read any number of times.
@@ -190,16 +191,18 @@ impl Plan {
     fn batches(&self, py: Python<'_>) -> PyResult<Batches> {
         let scan = self.readable()?;
         let reader = py.detach(|| scan.reader()).map_err(to_py)?;
-        Ok(Batches::new(Stoppable(reader), self.scan.grid().patch_shape(), self.scan.explain().dtype))
+        Ok(Batches::new(Stoppable(reader), Patch::of(&self.scan)))
     }
 
     /// Starts a pass over the pixels of the windows from `start` to `end`, converted to `dtype`.
-    #[pyo3(signature = (start, end, *, batch_rows=None, dtype=None, lossy=None))]
+    #[pyo3(signature = (start, end, *, by_column=false, batch_rows=None, dtype=None, lossy=None))]
+    #[expect(clippy::too_many_arguments, reason = "one an option")]
     fn patches(
         &self,
         py: Python<'_>,
         start: u64,
         end: u64,
+        by_column: bool,
         batch_rows: Option<u64>,
         dtype: Option<&str>,
         lossy: Option<bool>,
@@ -214,7 +217,7 @@ impl Plan {
         if let Some(lossy) = lossy {
             builder = builder.lossy(lossy);
         }
-        Patches::new(py, builder)
+        Patches::new(py, builder, by_column)
     }
 
     /// Writes the pixels of these windows, in this order, densely into `out`, which has exactly their bytes.
@@ -228,21 +231,25 @@ impl Plan {
         py.detach(|| patches::copy(&self.pixels(), windows, out))
     }
 
-    /// A picture of these windows, side by side, as a PNG file.
+    /// Windows by id, as batches of the column `patch` in nested lists: what an engine calls.
+    fn taker(&self) -> PyResult<Taker> {
+        let builder = self.builder.clone().columns(["patch"]).layout(Layout::Tensor);
+        Ok(Taker::new(builder.build().map_err(to_py)?))
+    }
+
+    /// A picture of these windows side by side, as a PNG file; without any, of some that stand for all rows.
+    #[pyo3(signature = (windows, across))]
     fn sheet<'py>(
         &self,
         py: Python<'py>,
-        windows: PyReadonlyArray1<'_, u64>,
+        windows: Option<PyReadonlyArray1<'_, u64>>,
         across: usize,
     ) -> PyResult<Bound<'py, PyBytes>> {
-        let (shape, dtype) = (self.scan.grid().patch_shape(), self.scan.source().info().dtype);
-        let windows = windows.as_slice()?;
-        let png = py.detach(|| {
-            let mut pixels = vec![0f32; windows.len() * shape.iter().product::<u64>() as usize];
-            let builder = self.pixels().dtype(DType::F32).scale(1.0).offset(0.0).lossy(true);
-            patches::copy(&builder, windows, bytemuck::cast_slice_mut(&mut pixels))?;
-            ContactSheet::draw(&pixels, &shape, dtype, across).to_png().map_err(to_py)
-        })?;
+        let windows = match &windows {
+            Some(windows) => windows.as_slice()?,
+            None => &ContactSheet::sample(&self.scan),
+        };
+        let png = py.detach(|| ContactSheet::of(&self.scan, windows, across)?.to_png()).map_err(to_py)?;
         Ok(PyBytes::new(py, &png))
     }
 
@@ -266,8 +273,8 @@ impl Plan {
         py: Python<'_>,
         path: PathBuf,
         compression: &str,
-        stream: bool,
         store_columns: bool,
+        stream: bool,
         progress: Option<Py<PyAny>>,
     ) -> PyResult<(u64, u64)> {
         let compression = compression.parse().map_err(to_py)?;

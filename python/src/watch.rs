@@ -9,7 +9,7 @@ use windrow::sink::Written;
 use windrow::{Error, ErrorKind, PatchReader, PatchScan, Result};
 
 use crate::error::to_py;
-use crate::life::stopped;
+use crate::life::{check, may_go_on};
 
 /// A reader that ends with an error once the interpreter is about to end, so that no consumer's thread keeps working
 /// while the memory under it goes.
@@ -19,7 +19,7 @@ impl Iterator for Stoppable {
     type Item = Result<RecordBatch, ArrowError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if stopped() { Some(Err(interrupted())) } else { self.0.next() }
+        if may_go_on() { self.0.next() } else { Some(Err(interrupted())) }
     }
 }
 
@@ -49,11 +49,11 @@ pub(crate) struct Watched<'a> {
 impl Watched<'_> {
     fn look_up(&mut self) -> Result<(), ArrowError> {
         self.last = Instant::now();
-        let told = Python::attach(|py| {
-            py.check_signals()?;
-            self.progress.as_ref().map(|progress| progress.call1(py, (self.rows,))).transpose()
+        let told = check().and_then(|()| match &self.progress {
+            Some(progress) => Python::attach(|py| progress.call1(py, (self.rows,))).map(drop),
+            None => Ok(()),
         });
-        told.map(drop).map_err(|error| {
+        told.map_err(|error| {
             *self.raised = Some(error);
             interrupted()
         })

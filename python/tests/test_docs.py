@@ -62,6 +62,9 @@ def test_sheet(image: np.ndarray, dtype: str) -> None:
     assert Image.open(io.BytesIO(s.sheet([0, -1, 5], across=3))).size == (2 + 3 * 50, 36)
     page = s._repr_html_()
     assert "data:image/png;base64," in page and "<th" in page and str(len(s)) in page
+    many = wr.scan(np.zeros((1000, 1000), np.uint8), (1, 1))
+    with pytest.raises(ValueError, match="a contact sheet is too large: 1000000 windows"):
+        many.sheet(...)
     assert "image/png" not in wr.scan(image, (4, 6), rows=(0, 0))._repr_html_()
 
 

@@ -18,7 +18,9 @@ Examples:
   windrow export scene.tif --window 64x64 --step 32 --edge shift -o tiles.arrow
       half-overlapping tiles that cover every pixel, as an Arrow IPC file
   windrow stream volume.npy --window 4x4x4 --dtype float32 --lossy | python train.py
-      3-D windows as an Arrow IPC stream";
+      3-D windows as an Arrow IPC stream
+  windrow show photo.png --window 32x32 -o sheet.png
+      some of the windows as a picture";
 
 const INFO_EXAMPLES: &str = "\
 Examples:
@@ -51,6 +53,17 @@ Examples:
   windrow stream photo.png --window 8x8 | python -c \\
     'import sys, pyarrow as pa; print(pa.ipc.open_stream(sys.stdin.buffer).read_all())'
   windrow stream photo.png --window 8x8 --rows 0..1000 > first.arrows";
+
+#[cfg(feature = "image")]
+const SHOW_ROWS: &str = "These rows: 0..100 [default: 16, spread over the image]";
+
+#[cfg(feature = "image")]
+const SHOW_EXAMPLES: &str = "\
+Examples:
+  windrow show photo.png --window 32x32 -o sheet.png
+      16 windows, spread over the image
+  windrow show photo.png --window 8x8 --step 4 --rows 0..200 --across 20 -o first.png
+      the first 200 windows";
 
 /// Sliding windows of an image as an Arrow table: rows are windows.
 #[derive(Debug, Parser)]
@@ -124,6 +137,20 @@ pub(super) enum Command {
         #[arg(long, help_heading = "Output")]
         store_columns: bool,
     },
+    /// Draw windows side by side into a picture
+    #[cfg(feature = "image")]
+    #[command(after_help = SHOW_EXAMPLES, mut_arg("window", |window| window.required(true)))]
+    #[command(mut_arg("rows", |rows| rows.help(SHOW_ROWS).help_heading("Windows")))]
+    Show {
+        #[command(flatten)]
+        windows: WindowArgs,
+        /// The picture: .png
+        #[arg(short, long, value_name = "OUT", help_heading = "Output")]
+        output: PathBuf,
+        /// Windows on a line
+        #[arg(long, value_name = "N", allow_hyphen_values = true, default_value = "8", help_heading = "Output")]
+        across: String,
+    },
 }
 
 impl Args {
@@ -185,9 +212,9 @@ impl FolderArgs {
     }
 }
 
-/// Which table.
+/// Which windows.
 #[derive(Debug, ClapArgs)]
-pub(super) struct ScanArgs {
+pub(super) struct WindowArgs {
     /// The image: .npy, TIFF, PNG, JPEG, BMP, GIF (its first frame), WebP, PNM, TGA, QOI
     #[arg(value_name = "IMAGE")]
     pub(super) image: PathBuf,
@@ -221,6 +248,16 @@ pub(super) struct ScanArgs {
     /// Only these rows: 0..1000
     #[arg(long, value_name = "RANGE", allow_hyphen_values = true, help_heading = "Table")]
     rows: Option<String>,
+    /// The image of a file with several, from 0 [default: 0]
+    #[arg(long, value_name = "K", allow_hyphen_values = true, help_heading = "Pixels")]
+    page: Option<String>,
+}
+
+/// Which table.
+#[derive(Debug, ClapArgs)]
+pub(super) struct ScanArgs {
+    #[command(flatten)]
+    pub(super) windows: WindowArgs,
     /// Only these columns: window,y,x,patch
     #[arg(long, value_name = "NAMES", help_heading = "Table")]
     columns: Option<String>,
@@ -230,9 +267,6 @@ pub(super) struct ScanArgs {
     /// In layout columns, rows that are no windows are null, or false in a column 'valid' [default: null]
     #[arg(long, value_name = "null|column", help_heading = "Table")]
     wrap: Option<String>,
-    /// The image of a file with several, from 0 [default: 0]
-    #[arg(long, value_name = "K", allow_hyphen_values = true, help_heading = "Pixels")]
-    page: Option<String>,
     /// Convert pixels: float32 (f32), uint8 (u8), …
     #[arg(long, value_name = "TYPE", help_heading = "Pixels")]
     dtype: Option<String>,
@@ -259,24 +293,28 @@ pub(super) struct ScanArgs {
     batch_rows: Option<String>,
 }
 
-impl ScanArgs {
+impl WindowArgs {
     /// The image. Reads no pixel.
     pub(super) fn source(&self) -> Result<AnySource> {
         let page = self.page.as_deref().map(|text| parse::number("page", text)).transpose()?;
         AnySource::open(&self.image, page)
     }
 
-    /// The scan that was asked for, if there is a window. Opens the image, but reads no pixel.
-    pub(super) fn scan(&self) -> Result<Option<PatchScan>> {
+    /// The windows that were asked for, if there is a shape. Opens the image, but reads no pixel.
+    fn builder(&self) -> Result<Option<ScanBuilder>> {
         let Some(window) = &self.window else { return Ok(None) };
         let spec = self.spec(window)?;
-        let builder = self.options(PatchScan::builder(self.source()?, spec))?;
-        builder.build().map(Some)
+        let mut builder = PatchScan::builder(self.source()?, spec);
+        if let Some(rows) = &self.rows {
+            builder = builder.rows(parse::rows(rows)?);
+        }
+        Ok(Some(builder))
     }
 
-    /// The scan that was asked for, of a command that can't do without.
-    pub(super) fn resolve(&self) -> Result<PatchScan> {
-        self.scan()?.ok_or_else(|| Error::argument("window", "expected pixels of a window on each axis, such as 8x8"))
+    /// The windows that were asked for, and whether they are all to be shown, as rows were named.
+    #[cfg(feature = "image")]
+    pub(super) fn resolve(&self) -> Result<(PatchScan, bool)> {
+        Ok((self.builder()?.ok_or_else(no_window)?.build()?, self.rows.is_some()))
     }
 
     fn spec(&self, window: &str) -> Result<WindowSpec> {
@@ -318,14 +356,27 @@ impl ScanArgs {
         }
         Ok(spec)
     }
+}
+
+fn no_window() -> Error {
+    Error::argument("window", "expected pixels of a window on each axis, such as 8x8")
+}
+
+impl ScanArgs {
+    /// The scan that was asked for, if there is a window. Opens the image, but reads no pixel.
+    pub(super) fn scan(&self) -> Result<Option<PatchScan>> {
+        self.windows.builder()?.map(|builder| self.options(builder)?.build()).transpose()
+    }
+
+    /// The scan that was asked for, of a command that can't do without.
+    pub(super) fn resolve(&self) -> Result<PatchScan> {
+        self.scan()?.ok_or_else(no_window)
+    }
 
     fn options(&self, mut builder: ScanBuilder) -> Result<ScanBuilder> {
         builder = builder.layout(self.layout.parse::<Layout>()?).lossy(self.lossy);
         if let Some(wrap) = &self.wrap {
             builder = builder.wrap(wrap.parse()?);
-        }
-        if let Some(rows) = &self.rows {
-            builder = builder.rows(parse::rows(rows)?);
         }
         if let Some(columns) = &self.columns {
             builder = builder.columns(columns.split(',').map(str::trim));

@@ -9,6 +9,8 @@ use super::info::{ScanInfo, SourceInfo};
 use super::progress::{Bar, summary};
 use super::stop::Stop;
 use super::text;
+#[cfg(feature = "image")]
+use crate::ContactSheet;
 use crate::sink::Written;
 #[cfg(feature = "parquet")]
 use crate::sink::folder::{self, Cut, FolderOptions};
@@ -24,7 +26,7 @@ pub(super) fn run(args: Args) -> Result<()> {
         Command::Info { scan, json } => info(&scan, json),
         Command::Export { scan, output, compression, store_columns, folder, quiet } => {
             let target = Target::of(&output, &folder)?;
-            refuse_itself(&scan.image, &output)?;
+            refuse_itself(&scan.windows.image, &output)?;
             let compression = compression.map(|text| text.parse()).transpose()?.unwrap_or_default();
             let scan = scan.resolve()?;
             if !quiet {
@@ -40,6 +42,17 @@ pub(super) fn run(args: Args) -> Result<()> {
             let options = IpcOptions { compression: compression.parse()?, store_columns };
             stream(&scan.resolve()?, options, interrupted)
         }
+        #[cfg(feature = "image")]
+        Command::Show { windows, output, across } => {
+            if !output.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("png")) {
+                return Err(Error::argument("output", format!("{}: its ending is not .png", output.display())));
+            }
+            refuse_itself(&windows.image, &output)?;
+            let across = super::parse::number("across", &across)?;
+            let (scan, all) = windows.resolve()?;
+            note_whole_axes(&scan);
+            show(&scan, all, across, &output)
+        }
     }
 }
 
@@ -51,7 +64,7 @@ fn info(args: &ScanArgs, json: bool) -> Result<()> {
             }
             ScanInfo::new(&scan).text(json)?
         }
-        None => SourceInfo::new(args.source()?.info()).text(json)?,
+        None => SourceInfo::new(args.windows.source()?.info()).text(json)?,
     };
     writeln!(io::stdout().lock(), "{text}").map_err(stdout_error)
 }
@@ -121,6 +134,17 @@ fn stream(scan: &PatchScan, options: IpcOptions, interrupted: &'static str) -> R
 fn parquet_options(options: IpcOptions) -> crate::sink::parquet::ParquetOptions {
     let IpcOptions { compression, store_columns } = options;
     crate::sink::parquet::ParquetOptions { compression, store_columns, ..Default::default() }
+}
+
+/// Draws all rows of a scan, or some that stand for them.
+#[cfg(feature = "image")]
+fn show(scan: &PatchScan, all: bool, across: usize, output: &Path) -> Result<()> {
+    let sheet = if all {
+        ContactSheet::all(scan, across)?
+    } else {
+        ContactSheet::of(scan, &ContactSheet::sample(scan), across)?
+    };
+    crate::sink::write_whole(output, &sheet.to_png()?)
 }
 
 /// The rename at the end would put the table in the place of the image.

@@ -5,7 +5,7 @@
 //! is simply made again.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Write};
+use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use arrow_array::RecordBatchReader;
 use serde::{Deserialize, Serialize};
 
-use super::atomic::{AtomicFile, is_at};
+use super::atomic::is_at;
 use super::digest::Digest;
 use super::parquet::{self, ParquetOptions};
 use super::{Written, live};
@@ -139,9 +139,7 @@ impl Manifest {
         let path = folder.join(MANIFEST);
         let text = serde_json::to_string_pretty(self)
             .map_err(|error| Error::format(path.display().to_string(), format!("can't be written: {error}")))?;
-        let mut file = AtomicFile::create(&path)?;
-        file.write_all(text.as_bytes()).map_err(|error| Error::io(&path, "write", error))?;
-        file.commit().map(|_| ())
+        super::write_whole(&path, text.as_bytes())
     }
 
     fn written(&self) -> Written {

@@ -40,6 +40,15 @@ fn refuse_columns(schema: &Schema, store_columns: bool) -> Result<()> {
     }
 }
 
+/// Writes a small file, whole or not at all.
+#[cfg(any(feature = "parquet", all(feature = "cli", feature = "image")))]
+pub(crate) fn write_whole(path: &std::path::Path, bytes: &[u8]) -> Result<()> {
+    use std::io::Write;
+    let mut file = atomic::AtomicFile::create(path)?;
+    file.write_all(bytes).map_err(|error| Error::io(path, "write", error))?;
+    file.commit().map(|_| ())
+}
+
 /// What a sink wrote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Written {

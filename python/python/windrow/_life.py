@@ -68,5 +68,5 @@ def _end() -> None:
     _ending = True
     _windrow.stop()
     limit = time.monotonic() + PATIENCE
-    while time.monotonic() < limit and (_running or (_last and time.monotonic() - _last < QUIET)):
+    while time.monotonic() < limit and (_running or (_last and time.monotonic() - _last < QUIET) or _windrow.quiet() < QUIET):
         time.sleep(0.002)

@@ -1,13 +1,16 @@
 """A scan as a Polars lazy frame.
 
-The table is a frame of height n without any column; the window ids are its row index, the coordinates expressions over
+The table is a frame of one column without values; the window ids are its row index, the coordinates expressions over
 the ids, and the patches an elementwise function of the ids. So Polars' own optimizer does every pushdown: a filter on
 coordinates, a slice, a join or a count leaves the function with the ids that are still wanted, and it gathers those.
+
+Nothing here is unstable in terms of Polars: no source of our own is registered.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from functools import lru_cache
+from io import BytesIO
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -29,8 +32,11 @@ FRAME_ROWS = 2**32 - 2
 #: As many rows at a time Polars hands to a function, however wide they are.
 MORSEL = 100_000
 
-#: Bytes of wide patches that are gathered at once, on each thread.
+#: Bytes of patches that are gathered at once, on each thread.
 PIECE_BYTES = 4 << 20
+
+#: Pieces of one frame: each takes some hundred bytes, for as long as the lazy frame lives.
+FRAME_PIECES = 1 << 13
 
 
 def lazy(scan: Scan) -> pl.LazyFrame:
@@ -39,41 +45,44 @@ def lazy(scan: Scan) -> pl.LazyFrame:
         # Slices of the image, and so no more than the image.
         return pl.DataFrame(scan).lazy()
     pixels = "patch" in scan.columns
-    piece = max(1, PIECE_BYTES // (prod(scan.patch_shape) * scan.dtype.itemsize))
-    frame = pieces(scan, piece) if pixels and piece < MORSEL // 8 else frames(scan)
+    piece = max(1, PIECE_BYTES // max(1, prod(scan.patch_shape) * scan.dtype.itemsize))
     # Two steps: a filter on coordinates is moved below the patches, but not below the coordinates themselves.
-    frame = frame.with_columns(**coordinates(scan))
+    frame = windows(scan, piece if pixels and piece < MORSEL else None).with_columns(**coordinates(scan))
     if pixels:
         frame = frame.with_columns(patch=patch(scan, "window"))
     return frame.select(scan.columns)
 
 
-def frames(scan: Scan) -> pl.LazyFrame:
-    """The window ids as the row index of a frame without columns: they take no memory until they are asked for."""
+def windows(scan: Scan, piece: int | None) -> pl.LazyFrame:
+    """The window ids, as the row index of frames without values. With `piece`, no more than so many at a time go
+    through the query, so that patches are gathered a piece at a time too."""
     first, count = scan._plan.first_window, len(scan)
+    most = FRAME_ROWS if piece is None else min(FRAME_ROWS, piece * FRAME_PIECES)
     parts = []
-    for start in range(0, max(count, 1), FRAME_ROWS):
-        frame = pl.DataFrame(height=min(FRAME_ROWS, count - start)).lazy().with_row_index("window")
+    for start in range(0, max(count, 1), most):
+        rows = min(most, count - start)
+        frame = nothing(rows).lazy().with_row_index("window") if piece is None else pieces(rows, piece)
         parts.append(frame.select(pl.col("window").cast(pl.UInt64) + pl.lit(first + start, pl.UInt64)))
     return parts[0] if len(parts) == 1 else pl.concat(parts)
 
 
-def pieces(scan: Scan, piece: int) -> pl.LazyFrame:
-    """The window ids, no more than `piece` at a time, so that wide patches are gathered a piece at a time too."""
-    from polars.io.plugins import register_io_source
+def nothing(rows: int) -> pl.DataFrame:
+    """A frame of so many rows and no values, which takes no memory."""
+    return pl.repeat(None, rows, dtype=pl.Null, eager=True).alias("nothing").to_frame()
 
-    def source(
-        with_columns: list[str] | None, predicate: pl.Expr | None, n_rows: int | None, batch_size: int | None
-    ) -> Iterator[pl.DataFrame]:
-        first = scan._plan.first_window
-        end = first + (len(scan) if n_rows is None else min(n_rows, len(scan)))
-        for start in range(first, end, piece):
-            with called_by_an_engine():
-                ids = pl.DataFrame({"window": np.arange(start, min(start + piece, end), dtype=np.uint64)})
-                ids = ids if predicate is None else ids.filter(predicate)
-            yield ids
 
-    return register_io_source(source, schema={"window": pl.UInt64()}, validate_schema=True, is_pure=True)
+@lru_cache(maxsize=8)
+def file(rows: int, piece: int) -> bytes:
+    """An Arrow file of so many rows without values, `piece` to a batch."""
+    target = BytesIO()
+    nothing(rows).write_ipc(target, record_batch_size=piece)
+    return target.getvalue()
+
+
+def pieces(rows: int, piece: int) -> pl.LazyFrame:
+    """The numbers of so many rows, `piece` at a time: a frame in memory is cut into morsels of Polars' own size, but
+    those of a file are its batches."""
+    return pl.scan_ipc(file(rows, piece), row_index_name="window")
 
 
 def coordinates(scan: Scan) -> dict[str, pl.Expr]:
@@ -109,15 +118,25 @@ class Gather:
 
     def __init__(self, scan: Scan, dtype: pl.Array) -> None:
         self.scan, self.dtype = scan, dtype
+        # Kept from call to call: it has the source open, and gathers into memory that Polars is done with.
+        self.taker = scan._plan.taker()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Gather, (self.scan, self.dtype)
 
     def __call__(self, windows: pl.Series) -> pl.Series:
         with called_by_an_engine():
             return self.gather(windows)
 
     def gather(self, windows: pl.Series) -> pl.Series:
-        """The patches of these windows."""
+        """The patches of these windows; null where there is none."""
+        if windows.null_count():
+            there = windows.is_not_null()
+            places = pl.select(pl.when(there).then(there.cum_sum() - 1)).to_series()
+            return self.gather(windows.drop_nulls()).gather(places)
         first, count = self.scan._plan.first_window, len(self.scan)
-        ids = windows.to_numpy().astype(np.uint64, copy=False)
+        ids = np.ascontiguousarray(windows.to_numpy().astype(np.uint64, copy=False))
         if len(ids) and not first <= int(ids.min()) <= int(ids.max()) < first + count:
             raise IndexError(f"windows {ids.min()} to {ids.max()}: the scan has {first} to {first + count - 1}")
-        return pl.Series(windows.name, self.scan._take(ids - np.uint64(first)), dtype=self.dtype)
+        # Not a copy: the series lies where the windows were gathered.
+        return pl.DataFrame(self.taker.take(ids)).to_series().alias(windows.name)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 Array: TypeAlias = npt.NDArray[Any]
+Path: TypeAlias = "str | os.PathLike[str]"
 Lengths: TypeAlias = "int | Sequence[int]"
 Pads: TypeAlias = "int | tuple[int, int] | Sequence[tuple[int, int]]"
 Edge: TypeAlias = Literal["drop", "shift", "pad"]
@@ -257,8 +258,12 @@ class Scan:
         """The windows at these rows, which are in bounds."""
         array, memory = self._empty(len(rows))
         if memory.size:
-            self._plan.gather(np.ascontiguousarray(rows + np.uint64(self._plan.first_window)), memory)
+            self._plan.gather(self._windows(rows), memory)
         return array
+
+    def _windows(self, rows: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+        """The ids of the windows at these rows."""
+        return np.ascontiguousarray(rows + np.uint64(self._plan.first_window))
 
     def matrix_batches(
         self,
@@ -286,12 +291,14 @@ class Scan:
         kind = self.dtype if dtype is None else np.dtype(dtype)
         first, columns = self._plan.first_window, prod(self.patch_shape)
         name = None if dtype is None else kind.name
-        patches = self._plan.patches(first, first + len(self), batch_rows=rows, dtype=name, lossy=lossy)
+        patches = self._plan.patches(
+            first, first + len(self), by_column=order == "F", batch_rows=rows, dtype=name, lossy=lossy
+        )
         memory = np.empty(min(rows, len(self)) * columns * kind.itemsize, np.uint8)
         pixels = memory.view(kind)
 
         def matrices() -> Iterator[Array]:
-            while count := patches.next_into(memory, by_column=order == "F"):
+            while count := patches.next_into(memory):
                 yield pixels[: count * columns].reshape((count, columns), order=order)
 
         return matrices()
@@ -332,12 +339,7 @@ class Scan:
     # As files
 
     def write_parquet(
-        self,
-        path: str | os.PathLike[str],
-        *,
-        compression: str = "zstd:1",
-        store_columns: bool = False,
-        progress: bool | Callable[[int, int], object] = False,
+        self, path: Path, *, compression: str = "zstd:1", store_columns: bool = False, progress: Progress = False
     ) -> int:
         """Writes the table into a Parquet file, which appears when it is whole; gives its size in bytes.
 
@@ -350,31 +352,33 @@ class Scan:
         progress
             True shows a bar in a terminal or notebook; a function is called with rows done and rows in all.
         """
-        with watching(progress, len(self)) as told:
-            return self._plan.write_parquet(os.fspath(path), compression, store_columns, told)[1]
+        return self._write(self._plan.write_parquet, path, progress, compression, store_columns)
 
     def write_ipc(
         self,
-        path: str | os.PathLike[str],
+        path: Path,
         *,
-        compression: str = "zstd:1",
         stream: bool = False,
+        compression: str = "zstd:1",
         store_columns: bool = False,
-        progress: bool | Callable[[int, int], object] = False,
+        progress: Progress = False,
     ) -> int:
         """Writes the table into an Arrow IPC file, which appears when it is whole; gives its size in bytes.
 
         Parameters
         ----------
-        compression
-            "none", "zstd", "zstd:LEVEL" (1 to 22) or "lz4".
         stream
             The stream format instead of the one with random access.
+        compression
+            "none", "zstd", "zstd:LEVEL" (1 to 22) or "lz4".
         store_columns, progress
             As in `write_parquet`.
         """
+        return self._write(self._plan.write_ipc, path, progress, compression, store_columns, stream)
+
+    def _write(self, write: Callable[..., tuple[int, int]], path: Path, progress: Progress, *options: object) -> int:
         with watching(progress, len(self)) as told:
-            return self._plan.write_ipc(os.fspath(path), compression, stream, store_columns, told)[1]
+            return write(os.fspath(path), *options, progress=told)[1]
 
 
 def _lengths(name: str, value: Any) -> list[int]:

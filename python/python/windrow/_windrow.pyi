@@ -6,12 +6,13 @@ from typing import Any, Self, final
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Batch", "Batches", "Column", "Patches", "Plan", "Schema", "__version__", "forked", "stop"]
+__all__ = ["Batch", "Batches", "Column", "Patches", "Plan", "Schema", "Taker", "__version__", "forked", "quiet", "stop"]
 
 __version__: str
 
 def stop() -> None: ...
 def forked() -> None: ...
+def quiet() -> float: ...
 @final
 class Plan:
     def __new__(
@@ -61,12 +62,14 @@ class Plan:
         start: int,
         end: int,
         *,
+        by_column: bool = False,
         batch_rows: int | None = None,
         dtype: str | None = None,
         lossy: bool | None = None,
     ) -> Patches: ...
     def gather(self, windows: npt.NDArray[np.uint64], out: npt.NDArray[np.uint8]) -> None: ...
-    def sheet(self, windows: npt.NDArray[np.uint64], across: int) -> bytes: ...
+    def taker(self) -> Taker: ...
+    def sheet(self, windows: npt.NDArray[np.uint64] | None, across: int) -> bytes: ...
     def write_parquet(
         self, path: str, compression: str, store_columns: bool, progress: Callable[[int], object] | None
     ) -> tuple[int, int]: ...
@@ -74,15 +77,19 @@ class Plan:
         self,
         path: str,
         compression: str,
-        stream: bool,
         store_columns: bool,
+        stream: bool,
         progress: Callable[[int], object] | None,
     ) -> tuple[int, int]: ...
 
 @final
 class Patches:
-    def next_into(self, out: npt.NDArray[np.uint8], *, by_column: bool = False) -> int: ...
+    def next_into(self, out: npt.NDArray[np.uint8]) -> int: ...
     def all_into(self, out: npt.NDArray[np.uint8]) -> None: ...
+
+@final
+class Taker:
+    def take(self, windows: npt.NDArray[np.uint64]) -> Batch: ...
 
 @final
 class Schema:
@@ -94,6 +101,7 @@ class Schema:
 class Batches:
     def __iter__(self) -> Self: ...
     def __next__(self) -> Batch: ...
+    def drain(self) -> int: ...
 
 @final
 class Batch:
