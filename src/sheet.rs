@@ -42,7 +42,7 @@ impl ContactSheet {
     /// ```
     ///
     /// # Errors
-    /// If an id is not one of the grid, the source can't be read, or the sheet would be of 2^25 pixels or more.
+    /// If an id is not one of the grid, the source can't be read, or the sheet would have 2²⁵ pixels or more.
     pub fn of(scan: &PatchScan, windows: &[u64], across: usize) -> Result<Self> {
         let (shape, dtype) = (scan.grid().patch_shape(), scan.source().info().dtype);
         check(windows.len(), &shape, across)?;
