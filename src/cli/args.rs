@@ -279,7 +279,7 @@ pub(super) struct ScanArgs {
     /// Allow a conversion that rounds or saturates
     #[arg(long, help_heading = "Pixels")]
     lossy: bool,
-    /// Bytes of a batch, about [default: 2MiB]
+    /// Bytes of a batch, about [default: 4MiB]
     #[arg(long, value_name = "BYTES", allow_hyphen_values = true, help_heading = "Batches")]
     batch_bytes: Option<String>,
     /// Rows of a batch, exactly

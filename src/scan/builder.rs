@@ -11,8 +11,8 @@ use crate::source::AnySource;
 use crate::{DType, Error, ErrorKind, Grid, Result, WindowSpec};
 
 /// Bytes of a batch, unless asked for otherwise: large enough to make the overhead of a batch nothing, small enough to
-/// stay in cache; one huge page.
-const BATCH_BYTES: u64 = 2 << 20;
+/// stay in cache; two huge pages.
+const BATCH_BYTES: u64 = 4 << 20;
 
 /// Windows of one batch in layout columns: engines count its rows, wrapping ones included, in 32 bits.
 const MOST_BLOCK_ROWS: u64 = 1 << 30;
@@ -121,7 +121,7 @@ impl ScanBuilder {
         self
     }
 
-    /// About how many bytes a batch has; at least a row. Default: 2 MiB.
+    /// About how many bytes a batch has; at least a row. Default: 4 MiB.
     pub fn batch_bytes(mut self, bytes: u64) -> Self {
         self.batch_bytes = bytes;
         self

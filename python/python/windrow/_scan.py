@@ -87,7 +87,7 @@ def scan(
         Convert pixels on the way to ``pixel * scale + offset`` as `dtype`. A conversion that may lose something is an
         error unless `lossy`.
     batch_rows, batch_bytes
-        The size of a batch. Default: about 2 MiB.
+        The size of a batch. Default: about 4 MiB.
     page
         Which image of a file with several.
     """
