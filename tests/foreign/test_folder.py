@@ -173,6 +173,7 @@ def test_two_exports_into_one_folder(tmp_path: Path) -> None:
     args = ["export", DATA / "camera.png", "--window", "64x64", "-q", "-o", f"{out}/", "--files", "50"]
     first = subprocess.Popen([WINDROW, *args])
     while not (out / ".windrow.lock").exists():
+        assert first.poll() is None
         time.sleep(0.001)
     second = windrow(*args, "--resume")
     assert second.returncode == 1 and b"another export is writing into it" in second.stderr, second.stderr
