@@ -131,8 +131,14 @@ impl Manifest {
             ("page bytes", self.page_bytes.to_string(), other.page_bytes.to_string()),
             ("row group bytes", self.row_group_bytes.to_string(), other.row_group_bytes.to_string()),
             ("number of files", self.files.len().to_string(), other.files.len().to_string()),
+            ("way to tell what is no window", text(&a.wrap), text(&b.wrap)),
         ];
-        all.into_iter().find(|(_, a, b)| a != b)
+        // A manifest may have been written by anyone: its names and rows count for nothing unless they are those that
+        // follow from the table.
+        let place = |file: &ManifestFile| (file.name.clone(), file.rows);
+        let odd = self.files.iter().zip(&other.files).map(|(a, b)| (place(a), place(b))).find(|(a, b)| a != b);
+        let odd = odd.map(|(a, b)| ("file", text(&a), text(&b)));
+        all.into_iter().chain(odd).find(|(_, a, b)| a != b)
     }
 
     fn write(&self, folder: &Path) -> Result<()> {
@@ -275,17 +281,17 @@ pub fn verify<R: RecordBatchReader>(
         row_group_bytes: manifest.row_group_bytes,
         store_columns: true,
     };
-    let mut again = Manifest::plan(&scan, &FolderOptions { parquet: parquet.clone(), ..Default::default() })?;
+    let cut = Cut::Files((manifest.files.len() as u64).max(1));
+    let mut again = Manifest::plan(&scan, &FolderOptions { parquet: parquet.clone(), cut, resume: false })?;
     // An image that has moved is the same; the files say what it was called.
     again.table.source.name.clone_from(&table.source.name);
-    again.files.clone_from(&manifest.files);
     if let Some((what, here, there)) = again.difference(&manifest) {
         return Err(other_image(folder, what, &here, &there));
     }
     let broken = |file: &ManifestFile, message: &str| {
         Err(Error::format(folder.join(&file.name).display().to_string(), message.to_owned()))
     };
-    let last = manifest.files.len() - 1;
+    let last = manifest.files.len().saturating_sub(1);
     let mut made = 0;
     for (i, file) in manifest.files.iter().enumerate() {
         if file.written.is_none() {

@@ -154,6 +154,23 @@ def test_another_table_is_refused(args: list[str], message: str, image: Path, wh
     assert content(whole) == before
 
 
+@pytest.mark.parametrize("change", ["name", "rows", "none"])
+def test_a_manifest_of_someone_else_leads_nowhere(change: str, image: Path, tmp_path: Path) -> None:
+    out = export(image, tmp_path / "out", "--files", 3)
+    manifest = json.loads((out / "_metadata.json").read_text())
+    if change == "name":
+        manifest["files"][1]["name"] = "../outside.parquet"
+    elif change == "rows":
+        manifest["files"][1]["rows"][0] += 1
+    else:
+        manifest["files"] = []
+    (out / "_metadata.json").write_text(json.dumps(manifest))
+    for args in [command(image, out, "--files", 3, "--resume"), ["verify", out]]:
+        run = windrow(*args)
+        assert run.returncode == 1 and b"panicked" not in run.stderr, run.stderr
+    assert os.listdir(tmp_path) == ["out"]
+
+
 def test_options_of_a_folder_go_with_a_folder(image: Path, tmp_path: Path) -> None:
     for args in [["--files", "2"], ["--file-bytes", "1MiB"], ["--resume"]]:
         run = windrow("export", image, "--window", "4x4", "-o", tmp_path / "a.parquet", *args)
