@@ -3,7 +3,8 @@
 //! A job is JSON: `{"dtype": "uint8", "shape": [..], "window": [..], "step": [..], "threads": 0, "bytes": N}` makes an
 //! image and answers with the rows and bytes that a run gathers (at most N bytes); `"run"` drains them once and answers
 //! with the seconds; `"sorted"` takes as many windows by id, every second one, `"random"` takes any, and `"matrix"` makes
-//! column-major matrices of them; `"memcpy"` copies as many bytes, a batch at a time between two warm buffers of the same sizes, and
+//! column-major matrices of them; `"image"` copies the image itself, a batch at a time into a warm buffer: the limit where
+//! windows share no pixel; `"memcpy"` copies as many bytes, a batch at a time between two warm buffers of the same sizes, and
 //! `"memcpy2"` does so on two threads, each between buffers of its own: the limits of the machine.
 
 use std::error::Error;
@@ -114,6 +115,18 @@ fn main() -> Result<(), Box<dyn Error>> {
                     black_box(&memory);
                 }
                 println!("{}", start.elapsed().as_secs_f64());
+            }
+            ("image", Some(scan)) => {
+                let view = scan.source().view().ok_or("no array")?;
+                let mut batch = BufferPool::new(0).take(scan.explain().batch_bytes as usize)?;
+                batch.fill(0);
+                let start = Instant::now();
+                for piece in view.buffer().chunks_exact(batch.len()) {
+                    black_box(&mut batch).copy_from_slice(black_box(piece));
+                }
+                let pieces = view.buffer().len() / batch.len() * batch.len();
+                let share = scan.explain().dense_bytes as f64 / pieces.max(1) as f64;
+                println!("{}", start.elapsed().as_secs_f64() * share);
             }
             (job @ ("memcpy" | "memcpy2"), Some(scan)) => {
                 let explain = scan.explain();

@@ -19,8 +19,11 @@ const LONGEST_RUN: usize = 7;
 /// So many rows fit into the registers.
 const MOST_ROWS: usize = 8;
 
-/// For each byte of a store the byte of the row, or 128 for none.
-type Mask = [u8; STORE];
+/// For each byte of a store the byte of the row, or 128 for none. Aligned, since every second load would touch two lines
+/// of the cache otherwise.
+#[derive(Clone, Copy)]
+#[repr(align(32))]
+struct Mask([u8; STORE]);
 
 /// How groups of windows are shuffled together, for windows at one distance.
 pub(super) struct Shuffle {
@@ -43,11 +46,11 @@ impl Shuffle {
         let advance = advance as usize;
         let group = (LOAD - runs.run) / advance + 1;
         let bytes = group * runs.bytes();
-        let mut masks = vec![[128; STORE]; bytes.div_ceil(STORE) * rows.len()];
+        let mut masks = vec![Mask([128; STORE]); bytes.div_ceil(STORE) * rows.len()];
         for byte in 0..bytes {
             let (window, within) = (byte / runs.bytes(), byte % runs.bytes());
             let (row, at) = (within / runs.run, window * advance + within % runs.run);
-            masks[byte / STORE * rows.len() + row][byte % STORE] = at as u8;
+            masks[byte / STORE * rows.len() + row].0[byte % STORE] = at as u8;
         }
         Some(Self { group, rows, masks })
     }
@@ -128,8 +131,8 @@ mod x86 {
             for (i, masks) in stores.iter().enumerate() {
                 let mut bytes = _mm256_setzero_si256();
                 for (&row, mask) in rows.iter().zip(masks) {
-                    // SAFETY: a mask is 32 bytes.
-                    let mask = unsafe { _mm256_loadu_si256(mask.as_ptr().cast()) };
+                    // SAFETY: a mask is 32 bytes, and aligned to as many.
+                    let mask = unsafe { _mm256_load_si256((&raw const *mask).cast()) };
                     bytes = _mm256_or_si256(bytes, _mm256_shuffle_epi8(row, mask));
                 }
                 // SAFETY: the stores of a group start within its windows, and overshoot them by 31 bytes at most: into
