@@ -49,6 +49,9 @@ struct Kitchen {
     queue: Mutex<Queue>,
 }
 
+/// How often a thread of the pool looks for a job before it leaves.
+const PATIENCE: usize = 1000;
+
 #[derive(Default)]
 struct Queue {
     /// What nobody works on yet, and who waits for it.
@@ -85,6 +88,13 @@ impl Kitchen {
     fn work(&self) {
         loop {
             while self.make_one() {}
+            // A consumer that only drops batches orders the next one within a moment: to be woken takes longer.
+            for _ in 0..PATIENCE {
+                if !self.queue().jobs.is_empty() {
+                    break;
+                }
+                std::hint::spin_loop();
+            }
             let mut queue = self.queue();
             if queue.jobs.is_empty() {
                 queue.working -= 1;

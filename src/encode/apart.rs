@@ -7,7 +7,7 @@
 use super::kernel::{Line, Runs};
 
 /// The shortest run: those below are moved by one wide move, with the next ones fetched ahead.
-const SHORTEST: usize = 128;
+const SHORTEST: usize = 257;
 
 /// Bytes of the windows that are filled together.
 const TILE: usize = 256 << 10;
@@ -27,7 +27,7 @@ pub(super) fn copy_windows(src: &[u8], line: Line, runs: &Runs, out: &mut [u8]) 
             for row in 0..runs.rows {
                 let mut from = line.at(i * tile) + group + row as isize * runs.row_stride;
                 for window in windows.chunks_exact_mut(patch) {
-                    copy_run(&src[from as usize..from as usize + run], &mut window[place..place + run]);
+                    window[place..place + run].copy_from_slice(&src[from as usize..from as usize + run]);
                     from += line.advance;
                 }
                 place += run;
@@ -35,19 +35,4 @@ pub(super) fn copy_windows(src: &[u8], line: Line, runs: &Runs, out: &mut [u8]) 
         }
     }
     out.len() / patch
-}
-
-/// Up to twice the shortest run, moves that may overlap are faster than a call of memcpy.
-fn copy_run(from: &[u8], to: &mut [u8]) {
-    if from.len() > 2 * SHORTEST {
-        return to.copy_from_slice(from);
-    }
-    if let (Some(from), Some(to)) = (from.first_chunk::<SHORTEST>(), to.first_chunk_mut()) {
-        *to = *from;
-    }
-    if from.len() > SHORTEST
-        && let (Some(from), Some(to)) = (from.last_chunk::<SHORTEST>(), to.last_chunk_mut())
-    {
-        *to = *from;
-    }
 }

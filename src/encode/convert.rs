@@ -80,6 +80,15 @@ impl Conversion {
         self.to
     }
 
+    /// Converts one cell, which stands first in its eight bytes.
+    pub(crate) fn cell(&self, cell: [u8; 8]) -> [u8; 8] {
+        // In words, which are aligned for every type.
+        let (cell, mut made) = ([u64::from_ne_bytes(cell)], [0u64]);
+        let (from, to) = (self.from.size(), self.to.size());
+        self.apply(&bytemuck::cast_slice(&cell)[..from], &mut bytemuck::cast_slice_mut(&mut made)[..to]);
+        made[0].to_ne_bytes()
+    }
+
     /// Converts densely packed cells. Both slices are aligned for their type and have as many cells.
     pub(crate) fn apply(&self, src: &[u8], out: &mut [u8]) {
         #[cfg(target_arch = "x86_64")]

@@ -190,15 +190,14 @@ fn copy_each_avx2(src: &[u8], starts: Starts<'_>, runs: &Runs, out: &mut [u8]) {
     by_width!(32 64 96 128 256, src, starts, runs, out)
 }
 
-/// Windows of few rows have them unrolled. Windows that share no pixel with the one before have the next ones fetched, if
-/// they have many rows: the caches' own guesses give up on so many places that are read a little at a time. So have
-/// windows anywhere.
+/// Windows of few rows have them unrolled. Windows that share no pixel with the one before have the next ones fetched: the
+/// caches' own guesses give up on many places that are read a little at a time. So have windows anywhere.
 #[inline(always)]
 fn by_rows<const WIDE: usize>(src: &[u8], starts: Starts<'_>, runs: &Runs, out: &mut [u8]) {
     let fetch = match starts {
         Starts::Line(line) => {
-            let many = runs.rows * runs.outer.len() > MOST_PLACES && runs.run >= SHORTEST_FETCHED;
-            many && line.advance.unsigned_abs() >= runs.run
+            let several = runs.rows * runs.outer.len() > 1;
+            several && runs.run >= SHORTEST_FETCHED && line.advance.unsigned_abs() >= runs.run
         }
         Starts::Each(starts) => starts.last().zip(starts.first()).is_some_and(|(a, b)| a.abs_diff(*b) > NEAR),
     };
@@ -209,9 +208,6 @@ fn by_rows<const WIDE: usize>(src: &[u8], starts: Starts<'_>, runs: &Runs, out: 
         _ => wide::<WIDE, 0, false>(src, starts, runs, out),
     }
 }
-
-/// So many places are followed by the caches themselves.
-const MOST_PLACES: usize = 11;
 
 /// Windows within so many bytes are in a cache anyway.
 const NEAR: usize = 256 << 10;
@@ -286,8 +282,8 @@ fn fetch(at: *const u8) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: a prefetch reads nothing that the program sees, and faults nowhere; SSE is part of every x86-64.
     unsafe {
-        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
-        _mm_prefetch::<_MM_HINT_T1>(at.cast());
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(at.cast());
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = at;

@@ -30,7 +30,7 @@ use gather::Gather;
 pub(crate) use tensor::{flat_type, nested_type};
 
 use crate::rows::Rows;
-use crate::source::{Band, Region};
+use crate::source::{Band};
 use crate::{BufferPool, DType, Error, Grid, Result, StridedView};
 
 /// How the pixels of a patch are held.
@@ -117,13 +117,22 @@ const CONVERT_BYTES: usize = 16 << 10;
 /// Converted pixels of a batch that are held beside it, before they are gathered: what stays in the second cache.
 const CONVERTED_BYTES: u64 = 384 << 10;
 
-/// The bytes that it takes to convert the pixels of a region before so many windows are gathered from it, in both types;
-/// `None` if they are more than that is for, or more than the windows' own.
-pub(crate) fn converted_bytes(grid: &Grid, region: &Region, windows: u64, from: DType, to: DType) -> Option<u64> {
-    let pixels = region.pixels();
-    let cells = grid.patch_shape().iter().product::<u64>().saturating_mul(windows);
-    let bytes = pixels.saturating_mul((from.size() + to.size()) as u64);
-    (pixels > 0 && pixels <= cells / 2 && bytes <= CONVERTED_BYTES).then_some(bytes)
+/// How many of the windows `rows` are gathered from pixels that were converted before, and the bytes that those take in both
+/// types; `None` if conversion before is not for these windows: they share too few pixels, or a few need too many.
+pub(crate) fn converted_rows(grid: &Grid, rows: Range<u64>, from: DType, to: DType) -> Option<(u64, u64)> {
+    let cells = grid.patch_shape().iter().product::<u64>();
+    let mut count = rows.end - rows.start;
+    loop {
+        let pixels = grid.region(rows.start..rows.start + count).pixels();
+        let bytes = pixels.saturating_mul((from.size() + to.size()) as u64);
+        if pixels == 0 || pixels > cells.saturating_mul(count) / 2 {
+            return None;
+        }
+        if bytes <= CONVERTED_BYTES {
+            return Some((count, bytes));
+        }
+        count = count.div_ceil(2);
+    }
 }
 
 impl Encoder {
@@ -169,17 +178,18 @@ impl Encoder {
             Gather::new(&self.grid, band, self.fill).copy(rows, out);
             return Ok(());
         };
-        if let Some(band) = self.converted(conversion, band, rows, pool)? {
-            let mut fill = [0u64; 1];
-            let fill: &mut [u8] = bytemuck::cast_slice_mut(&mut fill);
-            let cell = [u64::from_ne_bytes(self.fill)];
-            let (from, to) = (self.dtype.size(), conversion.to().size());
-            conversion.apply(&bytemuck::cast_slice(&cell)[..from], &mut fill[..to]);
-            let mut pixel = [0; 8];
-            pixel.copy_from_slice(fill);
-            Gather::new(&self.grid, &band, pixel).copy(rows, out);
-            return Ok(());
+        let mut done = 0;
+        if let Rows::Range(range) = rows {
+            let rest = |done: usize| range.start + done as u64..range.end;
+            while let Some((count, _)) = converted_rows(&self.grid, rest(done), self.dtype, conversion.to()) {
+                let piece = done..done + count as usize;
+                let band = self.converted(conversion, band, rest(done).start..rest(piece.end).start, pool)?;
+                let out = &mut out[piece.start * self.patch_bytes()..piece.end * self.patch_bytes()];
+                Gather::new(&self.grid, &band, conversion.cell(self.fill)).copy(&rows.slice(piece.clone()), out);
+                done = piece.end;
+            }
         }
+        let (rows, out) = (rows.slice(done..rows.len()), &mut out[done * self.patch_bytes()..]);
         let mut gather = Gather::new(&self.grid, band, self.fill);
         let (from, to) = (self.cells() * self.dtype.size(), self.patch_bytes());
         let piece = (CONVERT_BYTES / from).clamp(1, rows.len().max(1));
@@ -193,31 +203,20 @@ impl Encoder {
         Ok(())
     }
 
-    /// The pixels that neighbouring windows touch in the type of the table, where they are few: overlapping windows have
-    /// each pixel converted once, and not once a window.
-    fn converted(
-        &self,
-        conversion: &Conversion,
-        band: &Band,
-        rows: &Rows<'_>,
-        pool: &BufferPool,
-    ) -> Result<Option<Band>> {
-        let Rows::Range(range) = rows else { return Ok(None) };
-        let (region, to) = (self.grid.region(range.clone()), conversion.to());
-        let Some(bytes) = converted_bytes(&self.grid, &region, range.end - range.start, self.dtype, to) else {
-            return Ok(None);
-        };
+    /// The pixels that neighbouring windows touch, in the type of the table: overlapping windows have each pixel converted
+    /// once, and not once a window.
+    fn converted(&self, conversion: &Conversion, band: &Band, rows: Range<u64>, pool: &BufferPool) -> Result<Band> {
+        let region = self.grid.region(rows);
         let mut view = band.view.clone();
         for (axis, (want, have)) in region.0.iter().zip(&band.region.0).enumerate() {
             view = view.slice(axis, (want.start - have.start) as usize..(want.end - have.start) as usize, 1)?;
         }
         let mut read = pool.take(view.len() * self.dtype.size())?;
-        let mut made = pool.take(view.len() * to.size())?;
-        debug_assert_eq!(bytes as usize, read.len() + made.len());
+        let mut made = pool.take(view.len() * conversion.to().size())?;
         view.copy_to(&mut read);
         conversion.apply(&read, &mut made);
-        let view = StridedView::from_buffer(made.freeze(), to, view.shape())?;
-        Ok(Some(Band { view, region }))
+        let view = StridedView::from_buffer(made.freeze(), conversion.to(), view.shape())?;
+        Ok(Band { view, region })
     }
 
     /// The table of the windows `rows` around their pixels, which [`fill`](Self::fill) wrote.

@@ -3,7 +3,7 @@
 use bytesize::ByteSize;
 
 use super::Plan;
-use crate::encode::{Column, Layout, columns, converted_bytes};
+use crate::encode::{Column, Layout, columns, converted_rows};
 use crate::source::{band_bytes, pass_bytes};
 use crate::view::c_strides;
 use crate::{Edge, Grid, PadMode};
@@ -90,10 +90,9 @@ fn conversion_bytes(plan: &Plan) -> u64 {
         return 0;
     }
     let rows = plan.rows.start..plan.rows.end.min(plan.rows.start + plan.batch_rows);
-    let region = encoder.grid.region(rows.clone());
     let window = encoder.grid.patch_shape().iter().product::<u64>() * encoder.dtype.size() as u64;
-    converted_bytes(&encoder.grid, &region, rows.end - rows.start, encoder.dtype, encoder.out_dtype())
-        .unwrap_or_else(|| window.max(16 << 10))
+    converted_rows(&encoder.grid, rows, encoder.dtype, encoder.out_dtype())
+        .map_or_else(|| window.max(16 << 10), |(_, bytes)| bytes)
 }
 
 fn dense_copies(plan: &Plan) -> String {
