@@ -2,8 +2,8 @@
 //!
 //! A job is JSON: `{"dtype": "uint8", "shape": [..], "window": [..], "step": [..], "threads": 0, "bytes": N}` makes an
 //! image and answers with the rows and bytes that a run gathers (at most N bytes); `"run"` drains them once and answers
-//! with the seconds; `"sorted"` takes as many windows by id, every second one, `"random"` takes any, and `"matrix"` makes
-//! column-major matrices of them; `"image"` copies the image itself, a batch at a time into a warm buffer: the limit where
+//! with the seconds; `"every second"` and `"sorted"` take as many windows by id, one of two in their order, `"random"`
+//! takes any, and `"matrix"` makes column-major matrices of them; `"image"` copies the image itself, a batch at a time into a warm buffer: the limit where
 //! windows share no pixel; `"memcpy"` copies as many bytes, a batch at a time between two warm buffers of the same sizes, and
 //! `"memcpy2"` does so on two threads, each between buffers of its own: the limits of the machine.
 
@@ -27,9 +27,16 @@ struct Job {
     bytes: u64,
     #[serde(default)]
     batch: Option<u64>,
+    /// Only the patches, without the ids and coordinates of their windows.
+    #[serde(default = "yes")]
+    patch_only: bool,
     /// Converts the pixels, scaled and with an offset.
     #[serde(default)]
     to: Option<DType>,
+}
+
+fn yes() -> bool {
+    true
 }
 
 impl Job {
@@ -41,7 +48,8 @@ impl Job {
         let image = StridedView::from_buffer(pixels.freeze(), self.dtype, &self.shape)?;
         let build = |rows: Option<u64>| {
             let spec = WindowSpec::new(self.window.clone()).steps(self.step.clone());
-            let builder = PatchScan::builder(image.clone(), spec).columns(["patch"]).prefetch(self.threads);
+            let builder = PatchScan::builder(image.clone(), spec).prefetch(self.threads);
+            let builder = if self.patch_only { builder.columns(["patch"]) } else { builder };
             let builder =
                 self.to.into_iter().fold(builder, |builder, to| builder.dtype(to).scale(1.0 / 255.0).offset(-0.5));
             let builder = self.batch.into_iter().fold(builder, |builder, bytes| builder.batch_bytes(bytes));
@@ -53,10 +61,16 @@ impl Job {
     }
 }
 
-/// Seconds that it takes to take the windows of a scan by id, a batch at a time: every second one, or any.
-fn take(scan: &PatchScan, random: bool) -> windrow::Result<f64> {
+/// Seconds that it takes to take the windows of a scan by id, a batch at a time: every second one, half of them by
+/// chance in their order, or any.
+fn take(scan: &PatchScan, how: &str) -> windrow::Result<f64> {
     let (explain, windows) = (scan.explain(), scan.grid().windows());
-    let id = |i: u64| if random { i.wrapping_mul(0x9e37_79b9_7f4a_7c15) % windows } else { 2 * i % windows };
+    let chance = |i: u64| i.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let id = |i: u64| match how {
+        "every second" => 2 * i % windows,
+        "sorted" => (2 * i + (chance(i) >> 63)) % windows,
+        _ => chance(i) % windows,
+    };
     let ids: Vec<u64> = (0..explain.rows).map(id).collect();
     let start = Instant::now();
     let mut taker = scan.taker()?;
@@ -105,7 +119,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                 }
                 println!("{}", start.elapsed().as_secs_f64());
             }
-            (job @ ("sorted" | "random"), Some(scan)) => println!("{}", take(scan, job == "random")?),
+            (job @ ("every second" | "sorted" | "random"), Some(scan)) => println!("{}", take(scan, job)?),
             ("matrix", Some(scan)) => {
                 let mut memory = BufferPool::new(0).take(scan.explain().batch_bytes as usize)?;
                 memory.fill(0);

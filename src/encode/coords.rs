@@ -26,13 +26,34 @@ pub(super) fn starts(grid: &Grid, sliding: usize, rows: &Rows<'_>, pool: &Buffer
     let cells: &mut [i64] = bytemuck::cast_slice_mut(&mut memory);
     match rows {
         Rows::Range(range) => fill_lines(grid, sliding, range.clone(), cells),
-        Rows::Ids(ids) => {
-            let axis = &grid.axes()[grid.sliding_axes()[sliding]];
-            let inner: u64 = grid.sliding().skip(sliding + 1).map(|axis| axis.count).product();
-            cells.iter_mut().zip(*ids).for_each(|(cell, id)| *cell = axis.start(id / inner % axis.count));
-        }
+        Rows::Ids(ids) => fill_each(grid, sliding, ids, cells),
     }
     Ok(Arc::new(Int64Array::new(ScalarBuffer::from(memory.freeze()), None)))
+}
+
+/// Ids are often sorted: then the next one lies in the stretch of the last one, and there is nothing to divide.
+fn fill_each(grid: &Grid, sliding: usize, ids: &[u64], cells: &mut [i64]) {
+    let axis = &grid.axes()[grid.sliding_axes()[sliding]];
+    let inner: u64 = grid.sliding().skip(sliding + 1).map(|axis| axis.count).product();
+    let (mut stretch, mut start) = (0..0, 0);
+    if inner == 1 {
+        for (cell, &id) in cells.iter_mut().zip(ids) {
+            if !stretch.contains(&id) {
+                stretch.start = id - id % axis.count;
+                stretch.end = stretch.start + axis.count;
+            }
+            *cell = axis.start(id - stretch.start);
+        }
+        return;
+    }
+    for (cell, &id) in cells.iter_mut().zip(ids) {
+        if !stretch.contains(&id) {
+            stretch.start = id - id % inner;
+            stretch.end = stretch.start + inner;
+            start = axis.start(id / inner % axis.count);
+        }
+        *cell = start;
+    }
 }
 
 /// Line by line of the grid there is nothing to divide.

@@ -13,7 +13,7 @@ use crate::{Grid, Segment};
 /// Windows anywhere are copied this many at a time.
 const STARTS: usize = 256;
 
-/// So many neighbours are copied as a line.
+/// So many windows at one distance are copied as a line.
 const NEIGHBOURS: usize = 32;
 
 /// The windows of a grid over one band of its pixels.
@@ -41,6 +41,8 @@ pub(super) struct Gather<'a> {
     stage: Option<Stage>,
     /// Several windows at once, where runs are short.
     shuffle: Option<Shuffle>,
+    /// The same for the windows by id that were so far from each other last.
+    distant: Option<(isize, Option<Shuffle>)>,
 }
 
 impl<'a> Gather<'a> {
@@ -66,6 +68,7 @@ impl<'a> Gather<'a> {
             parts,
             stage,
             shuffle,
+            distant: None,
             advance,
         }
     }
@@ -91,49 +94,65 @@ impl<'a> Gather<'a> {
         }
     }
 
-    /// Copies windows anywhere: those inside of the array many at a time, by their starts; long rows of neighbours, and
-    /// what lies on the border, as a line.
+    /// Copies windows anywhere: those inside of the array many at a time, by their starts; many at one distance, and what
+    /// lies on the border, as a line.
     fn scattered(&mut self, ids: &[u64], patch: usize, out: &mut [u8]) {
         let places = Places::new(self);
-        let axis = &places.0[places.0.len() - 1];
-        // Ids are often sorted: then many lie in one line of the grid, which need not be found again.
-        let (mut line, mut line_start) = (u64::MAX, None);
         let (mut starts, mut waiting) = ([0; STARTS], 0);
-        let (mut next, mut neighbours, mut rest) = (0, 0, out);
+        // Ids are often sorted: then many lie in one line of the grid, which need not be found again.
+        let (mut line, mut line_start) = (0..0, 0);
+        let (mut next, mut rest) = (0, out);
         while next < ids.len() {
             let id = ids[next];
-            let mut i = id.wrapping_sub(line);
-            if i >= axis.count {
-                i = id % axis.count;
-                line = id - i;
-                line_start = places.line(id / axis.count);
+            if !line.contains(&id) {
+                (line, line_start) = places.line(id);
             }
-            let inside = line_start.zip(axis.at(i));
-            neighbours = if next > 0 && id == ids[next - 1] + 1 && i > 0 { neighbours + 1 } else { 0 };
-            if let Some((line, at)) = inside.filter(|_| neighbours < NEIGHBOURS) {
-                starts[waiting] = line + at;
-                waiting += 1;
-                next += 1;
-                if waiting < STARTS {
+            let inside = line.contains(&id);
+            let (distance, many) = if inside { progression(&ids[next..], line.end) } else { (1, 0) };
+            if inside && many == 0 {
+                let before = waiting;
+                for &id in &ids[next..ids.len().min(next + NEIGHBOURS)] {
+                    let i = id.wrapping_sub(line.start);
+                    if i >= line.end - line.start {
+                        break;
+                    }
+                    starts[waiting] = line_start + i as isize * self.advance;
+                    waiting += 1;
+                }
+                next += waiting - before;
+                if waiting + NEIGHBOURS <= STARTS {
                     continue;
                 }
             }
             let (ready, behind) = std::mem::take(&mut rest).split_at_mut(waiting * patch);
             self.at_starts(Starts::Each(&starts[..waiting]), patch, ready);
-            rest = behind;
-            if waiting == STARTS {
-                waiting = 0;
+            (rest, waiting) = (behind, 0);
+            if inside && many == 0 {
                 continue;
             }
-            waiting = 0;
-            // The rest of the neighbours, or as many as lie on the border together.
-            let most = ids.len().min(next + (axis.count - i) as usize);
-            let count = (next + 1..most).take_while(|&i| ids[i] == ids[i - 1] + 1).count() + 1;
+            let count = if inside { many } else { places.together(&ids[next..]) };
             let (ready, behind) = std::mem::take(&mut rest).split_at_mut(count * patch);
-            self.segment(Segment { index: self.grid.index(id), len: count as u64 }, patch, ready);
-            (rest, next, neighbours) = (behind, next + count, 0);
+            if distance == 1 {
+                self.segment(Segment { index: self.grid.index(id), len: count as u64 }, patch, ready);
+            } else {
+                let first = line_start + (id - line.start) as isize * self.advance;
+                self.distant(Line { first, advance: distance as isize * self.advance }, patch, ready);
+            }
+            (rest, next) = (behind, next + count);
         }
         self.at_starts(Starts::Each(&starts[..waiting]), patch, rest);
+    }
+
+    /// Copies windows inside of the array that are no neighbours, but as far from each other as all of them.
+    fn distant(&mut self, line: Line, patch: usize, out: &mut [u8]) {
+        if !self.parts.is_empty() {
+            return self.at_starts(Starts::Line(line), patch, out);
+        }
+        let (_, shuffle) = match self.distant.take() {
+            Some((advance, shuffle)) if advance == line.advance => self.distant.insert((advance, shuffle)),
+            _ => self.distant.insert((line.advance, Shuffle::new(&self.runs, line.advance))),
+        };
+        copy_windows(self.bytes, line, &self.runs, shuffle.as_ref(), out);
     }
 
     /// Copies the windows of one line of the grid.
@@ -201,16 +220,35 @@ impl<'a> Gather<'a> {
     }
 }
 
-/// Where windows inside of the array start, without a division too many: an entry a sliding axis.
-struct Places(Vec<Place>);
+/// The distance of the first two ids, and how many have it below `end`: none, unless they are many.
+fn progression(ids: &[u64], end: u64) -> (u64, usize) {
+    let [first, second, ..] = ids else { return (1, 0) };
+    let distance = second.wrapping_sub(*first);
+    let last = first.wrapping_add(distance.wrapping_mul(NEIGHBOURS as u64 - 1));
+    if ids.get(NEIGHBOURS - 1) != Some(&last) {
+        return (1, 0);
+    }
+    let same = |pair: &&[u64]| pair[0] < pair[1] && pair[1] < end && pair[1] - pair[0] == distance;
+    let count = 1 + ids.windows(2).take_while(same).count();
+    if count < NEIGHBOURS { (1, 0) } else { (distance, count) }
+}
+
+/// Where windows inside of the array start, without a division too many.
+struct Places {
+    /// The axes before the last: how many windows, those inside, the byte of the first one, and from one to the next.
+    before: Vec<Place>,
+    last: Place,
+}
 
 struct Place {
     count: u64,
+    /// The windows that lie inside, at equal distances, and which they are with the one that is shifted.
+    regular: Range<u64>,
     interior: Range<u64>,
     /// The bytes of the first window, of the distance to the next one, and of the last one, which may be shifted.
     first: isize,
     advance: isize,
-    last: isize,
+    shifted: isize,
 }
 
 impl Places {
@@ -219,35 +257,58 @@ impl Places {
             let (axis, stride) = (&gather.grid.axes()[number], gather.strides[number]);
             // Windows in the padding are not asked for, so that theirs may be anything.
             let at = |start: i64| (start.wrapping_sub(gather.origin[number]) as isize).wrapping_mul(stride);
+            let interior = gather.interior[i].clone();
+            let regular =
+                if axis.shifted { interior.start..interior.end.min(axis.count - 1) } else { interior.clone() };
             Place {
                 count: axis.count,
-                interior: gather.interior[i].clone(),
-                first: at(axis.start(0)).wrapping_add(if i == 0 { gather.first } else { 0 }),
+                regular,
+                interior,
+                first: at(axis.start(0)),
                 advance: (axis.step as isize).wrapping_mul(stride),
-                last: at(axis.start(axis.count - 1)).wrapping_add(if i == 0 { gather.first } else { 0 }),
+                shifted: at(axis.start(axis.count - 1)),
             }
         };
-        Self(gather.grid.sliding_axes().iter().enumerate().map(place).collect())
+        let mut before: Vec<_> = gather.grid.sliding_axes().iter().enumerate().map(place).collect();
+        let mut last = before.pop().expect("a grid slides over an axis");
+        last.first = last.first.wrapping_add(gather.first);
+        Self { before, last }
     }
 
-    /// Where a line of the grid starts, if it lies inside: what all but the last axis add.
-    fn line(&self, number: u64) -> Option<isize> {
-        let mut rest = number;
-        self.0.iter().rev().skip(1).try_fold(0, |at, axis| {
+    /// The windows of the line of a window that lie inside of the array at equal distances, and where the first starts.
+    fn line(&self, id: u64) -> (Range<u64>, isize) {
+        let axis = &self.last;
+        let start = id - id % axis.count;
+        let mut rest = id / axis.count;
+        let before = self.before.iter().rev().try_fold(0, |at, axis| {
             let i = rest % axis.count;
             rest /= axis.count;
             Some(at + axis.at(i)?)
-        })
+        });
+        match before {
+            Some(at) => {
+                let windows = start + axis.regular.start..start + axis.regular.end;
+                (windows, (at + axis.first).wrapping_add(axis.advance.wrapping_mul(axis.regular.start as isize)))
+            }
+            None => (0..0, 0),
+        }
+    }
+
+    /// How many of the ids are neighbours in one line of the grid, from the first on.
+    fn together(&self, ids: &[u64]) -> usize {
+        let most = (self.last.count - ids[0] % self.last.count) as usize;
+        let pairs = ids[..ids.len().min(most)].windows(2);
+        1 + pairs.take_while(|pair| pair[0].checked_add(1) == Some(pair[1])).count()
     }
 }
 
 impl Place {
     /// What a window's place on this axis adds to its start, if it lies inside.
     fn at(&self, i: u64) -> Option<isize> {
-        let at = if i + 1 == self.count {
-            self.last
-        } else {
+        let at = if self.regular.contains(&i) {
             self.first.wrapping_add(self.advance.wrapping_mul(i as isize))
+        } else {
+            self.shifted
         };
         self.interior.contains(&i).then_some(at)
     }

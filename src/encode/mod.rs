@@ -30,7 +30,7 @@ use gather::Gather;
 pub(crate) use tensor::{flat_type, nested_type};
 
 use crate::rows::Rows;
-use crate::source::{Band};
+use crate::source::Band;
 use crate::{BufferPool, DType, Error, Grid, Result, StridedView};
 
 /// How the pixels of a patch are held.
