@@ -19,6 +19,7 @@ pub mod cli;
 mod dtype;
 mod encode;
 mod error;
+mod feed;
 mod jobs;
 mod matrix;
 #[cfg(feature = "polars")]
@@ -38,12 +39,13 @@ mod window;
 
 pub use buffer::{BufferPool, PoolBuf};
 pub use dtype::{DType, Pixel, Scalar};
-pub use encode::{Layout, Wrap};
+pub use encode::{LabelAt, Layout, Nodata, Wrap};
 pub use error::{Error, ErrorKind, Result};
 pub use matrix::MatrixReader;
 pub use reader::PatchReader;
+pub use rows::{Amount, Permutation, Step};
 pub use scan::{Explain, PatchScan, ScanBuilder};
-pub use schema::{METADATA_KEY, TableInfo, TableSource};
+pub use schema::{METADATA_KEY, TableInfo, TableLabels, TableSource};
 #[cfg(feature = "image")]
 pub use sheet::ContactSheet;
 pub use source::AnySource;

@@ -1,6 +1,16 @@
-//! Which windows, in what order.
+//! Which windows, in what order. Nothing here knows pixels.
+
+mod permutation;
+mod selection;
+mod set;
+mod step;
 
 use std::ops::Range;
+
+pub use permutation::Permutation;
+pub(crate) use selection::Selection;
+pub(crate) use set::{IdSet, IdSetBuilder};
+pub use step::{Amount, Step};
 
 /// Windows, by id, in the order in which they become rows.
 #[derive(Clone, Debug)]
@@ -11,7 +21,16 @@ pub(crate) enum Rows<'a> {
     Ids(&'a [u64]),
 }
 
-impl Rows<'_> {
+impl<'a> Rows<'a> {
+    /// Listed windows. Ids that follow one another are a range: the kernels for lines are faster than those for windows
+    /// anywhere.
+    pub(crate) fn of(ids: &'a [u64]) -> Self {
+        match ids {
+            [first, .., last] if ids.windows(2).all(|pair| pair[0] + 1 == pair[1]) => Rows::Range(*first..last + 1),
+            _ => Rows::Ids(ids),
+        }
+    }
+
     /// How many.
     pub(crate) fn len(&self) -> usize {
         match self {
