@@ -13,6 +13,7 @@
 //!
 //! [`PatchScan`] puts the plan together. Start there, or at [`WindowSpec`] for what windows can be.
 
+mod boxes;
 mod buffer;
 #[cfg(feature = "cli")]
 pub mod cli;
@@ -43,8 +44,8 @@ pub use encode::{LabelAt, Layout, Nodata, Wrap};
 pub use error::{Error, ErrorKind, Result};
 pub use matrix::MatrixReader;
 pub use reader::PatchReader;
-pub use rows::{Amount, Permutation, Step};
-pub use scan::{Explain, PatchScan, ScanBuilder};
+pub use rows::{Amount, ClassCount, Permutation, Step};
+pub use scan::{Explain, MaskAt, Parts, PatchScan, ScanBuilder, Split};
 pub use schema::{METADATA_KEY, TableInfo, TableLabels, TableSource};
 #[cfg(feature = "image")]
 pub use sheet::ContactSheet;

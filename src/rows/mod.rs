@@ -10,7 +10,7 @@ use std::ops::Range;
 pub use permutation::Permutation;
 pub(crate) use selection::Selection;
 pub(crate) use set::{IdSet, IdSetBuilder};
-pub use step::{Amount, Step};
+pub use step::{Amount, ClassCount, Step};
 
 /// Windows, by id, in the order in which they become rows.
 #[derive(Clone, Debug)]

@@ -142,25 +142,24 @@ impl Selection {
         Ok(self.then(rows, Map::List(list.into()), count, step))
     }
 
-    /// The same rows, of which one thing more is said.
-    pub(crate) fn said(&self, step: Step) -> Self {
-        let mut next = self.clone();
-        next.steps.push(step);
-        next
-    }
-
     /// The windows of a list, in its order.
     pub(crate) fn list(ids: Vec<u64>) -> Self {
         let len = ids.len() as u64;
         Self { maps: vec![Map::List(ids.into())], steps: vec![Step::Windows { count: len }], len }
     }
 
-    /// Those of the rows `rows` whose windows are in `set`, in the order that they have; `name` is what asked for it.
-    pub(crate) fn retain(&self, rows: Range<u64>, set: IdSet, name: &'static str, step: Step) -> Result<Self> {
+    /// Refuses to choose windows once the rows are shuffled: their new order would have to be listed.
+    pub(crate) fn check_unshuffled(&self, name: &'static str) -> Result<()> {
         if self.maps.iter().any(|map| matches!(map, Map::Permute(_))) {
             let message = "the rows are shuffled already: choose windows first, and shuffle what is left";
             return Err(Error::argument(name, message));
         }
+        Ok(())
+    }
+
+    /// Those of the rows `rows` whose windows are in `set`, in the order that they have; `name` is what asked for it.
+    pub(crate) fn retain(&self, rows: Range<u64>, set: IdSet, name: &'static str, step: Step) -> Result<Self> {
+        self.check_unshuffled(name)?;
         let mut next = self.noted(&rows);
         // The map is to ids, so that nothing of what led to them is needed any more.
         let map = if self.is_all() && rows == (0..self.len) {

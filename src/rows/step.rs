@@ -4,7 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result};
+use crate::window::by;
+use crate::{Error, MaskAt, Result, Scalar};
 
 /// One thing that was done to the rows of a table. All steps in their order, from all windows of the grid, are the rows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -27,6 +28,40 @@ pub enum Step {
     Within {
         /// Name, start and end.
         axes: Vec<(String, i64, i64)>,
+    },
+    /// Windows in a region that a mask shows.
+    Mask {
+        /// The path of the mask, or `array`.
+        name: String,
+        /// What of a window lies in it.
+        at: MaskAt,
+    },
+    /// Windows of which this share of pixels has a value, or more.
+    MinValid {
+        /// The share.
+        share: f64,
+    },
+    /// One part of an image that was split by blocks, without the windows that extend over blocks of several.
+    Split {
+        /// The part.
+        part: String,
+        /// All parts, and the share of blocks that each got.
+        parts: Vec<(String, f64)>,
+        /// Pixels of a block on each axis that the window slides over.
+        block: Vec<u64>,
+        /// By which blocks were dealt.
+        seed: u64,
+        /// Whether blocks of each class were dealt by themselves.
+        stratified: bool,
+    },
+    /// So many windows of each class, drawn without replacement.
+    PerClass {
+        /// How many were asked for.
+        count: u64,
+        /// By which they were drawn.
+        seed: u64,
+        /// The classes, in the order of their labels.
+        classes: Vec<ClassCount>,
     },
     /// Some rows, drawn without replacement; in the order that they had.
     Sample {
@@ -55,11 +90,36 @@ impl fmt::Display for Step {
                 let axes: Vec<_> = axes.iter().map(|(name, start, end)| format!("{name} {start}..{end}")).collect();
                 write!(f, "within {}", axes.join(", "))
             }
+            Step::Mask { name, at } => write!(f, "mask {name} ({at})"),
+            Step::MinValid { share } => write!(f, "valid at least {share}"),
+            Step::Split { part, parts, block, seed, stratified } => {
+                let parts: Vec<_> = parts.iter().map(|(name, share)| format!("{name} {share}")).collect();
+                let stratified = if *stratified { "stratified, " } else { "" };
+                write!(f, "part {part} of {} ({stratified}blocks {}, seed {seed})", parts.join(", "), by(block))
+            }
+            Step::PerClass { count, seed, classes } => {
+                write!(f, "{count} of each of {} classes (seed {seed})", classes.len())?;
+                let short = classes.iter().filter(|class| class.taken < *count);
+                short
+                    .map(|class| format!("class {} has {}", class.label, class.windows))
+                    .try_for_each(|text| write!(f, ", {text}"))
+            }
             Step::Sample { count, seed } => write!(f, "a sample of {count} (seed {seed})"),
             Step::Shuffle { seed, epoch: 0, .. } => write!(f, "shuffled (seed {seed})"),
             Step::Shuffle { seed, epoch, .. } => write!(f, "shuffled (seed {seed}, epoch {epoch})"),
         }
     }
+}
+
+/// A class that windows were drawn from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ClassCount {
+    /// The label.
+    pub label: Scalar,
+    /// How many windows have it.
+    pub windows: u64,
+    /// How many of them were taken.
+    pub taken: u64,
 }
 
 /// How many rows: a number of them, or a share.

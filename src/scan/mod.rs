@@ -1,10 +1,13 @@
 //! [`PatchScan`]: the repeatable plan of a table of windows.
 
 mod builder;
+mod classes;
 mod columns;
 mod cost;
 mod explain;
+mod mask;
 mod rows;
+mod split;
 
 use std::fmt;
 use std::ops::Range;
@@ -14,6 +17,8 @@ use arrow_schema::SchemaRef;
 
 pub use builder::ScanBuilder;
 pub use explain::Explain;
+pub use mask::MaskAt;
+pub use split::{Parts, Split};
 
 use crate::encode::Encoder;
 use crate::matrix::MatrixReader;

@@ -252,7 +252,12 @@ impl PatchScan {
 
 /// Slices of the image are in its order.
 pub(super) fn check_layout(layout: Layout, selection: &Selection) -> Result<()> {
-    if layout == Layout::Columns && !selection.is_all() {
+    if selection.is_all() { Ok(()) } else { check_chosen(layout) }
+}
+
+/// As if windows were chosen already.
+pub(super) fn check_chosen(layout: Layout) -> Result<()> {
+    if layout == Layout::Columns {
         let message = "its columns are slices of the image, and so all windows from one to another: expected layout \
                        tensor or binary for a choice of windows";
         return Err(Error::argument("layout", message));

@@ -206,6 +206,11 @@ impl Grid {
         .collect()
     }
 
+    /// The pixels of a sliding axis, by its number among them, that window `i` of it touches.
+    pub(crate) fn touched(&self, sliding: usize, i: u64) -> Range<u64> {
+        self.axes[self.sliding[sliding]].touched(i..i + 1, self.pad_mode)
+    }
+
     /// The pixels that the windows `rows` touch, as one box of the array (their hull).
     pub fn region(&self, rows: Range<u64>) -> Region {
         if rows.is_empty() {
