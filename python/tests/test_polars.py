@@ -121,7 +121,7 @@ def test_ids_may_be_missing() -> None:
 
 def test_patches_are_not_copied_and_their_memory_is_used_again() -> None:
     s = wr.scan(np.arange(300 * 300, dtype=np.float32).reshape(300, 300), (8, 8))
-    taker = s._plan.taker()
+    taker = s._plan.taker("patch")
     addresses = set()
     for start in range(0, 50_000, 5_000):
         batch = taker.take(np.arange(start, start + 5_000, dtype=np.uint64))

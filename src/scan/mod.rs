@@ -6,6 +6,8 @@ mod columns;
 mod cost;
 mod explain;
 mod mask;
+#[cfg(feature = "parquet")]
+mod replay;
 mod rows;
 mod split;
 

@@ -17,6 +17,11 @@ impl PatchScan {
         self.0.rows.clone()
     }
 
+    /// Whether rows are neighbours of the grid, and their numbers the ids of their windows.
+    pub fn is_range(&self) -> bool {
+        self.0.selection.is_all()
+    }
+
     /// The same table with these rows alone: numbers as in [`rows`](Self::rows).
     ///
     /// ```
