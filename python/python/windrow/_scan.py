@@ -185,10 +185,10 @@ class Scan:
 
     def _then(self, method: str, *args: Any) -> Scan:
         if method == "split":
-            name, *args = args
-            parts, _ = self._plan.split(*args)
-            plan = parts[[part for part, _ in args[0]].index(name)]
-            return self._of(plan, ("split", name, *args))
+            name, shares, *rest = args
+            parts, _ = self._plan.split(shares, *rest)
+            plan = parts[[part for part, _ in shares].index(name)]
+            return self._of(plan, ("split", name, shares, *rest))
         return self._of(getattr(self._plan, method)(*args), (method, *args))
 
     def __reduce__(self) -> tuple[Any, ...]:
