@@ -10,6 +10,10 @@ use crate::rows::Selection;
 pub(super) fn windows(selection: Selection) -> Expr {
     let ids = move |rows: Column| -> PolarsResult<Column> {
         let numbers = rows.u64()?;
+        // Polars panics on the first value of none.
+        if numbers.is_empty() {
+            return Ok(rows);
+        }
         // A morsel mostly is a stretch of rows.
         let ids: UInt64Chunked = match (numbers.first(), numbers.last()) {
             (Some(first), Some(last)) if is_stretch(numbers, first, last) => {

@@ -1,5 +1,7 @@
 //! [`Permutation`]: the numbers below n in an order that looks random, in a few bytes whatever n is.
 
+use std::ops::Range;
+
 /// An order of the numbers `0..n` that follows from (seed, epoch, n) alone, in constant memory: any place of it is
 /// computed by itself, forward and back.
 ///
@@ -33,6 +35,9 @@ pub struct Permutation {
     side: u64,
     keys: [u64; Permutation::ROUNDS],
 }
+
+/// Numbers that are computed together.
+const LANES: usize = 16;
 
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
@@ -72,12 +77,45 @@ impl Permutation {
         if place >= self.n {
             return place;
         }
-        let mut x = place;
+        self.get_from(place)
+    }
+
+    /// The first number below n that passes give.
+    fn get_from(&self, mut x: u64) -> u64 {
         loop {
             x = self.pass(x);
             if x < self.n {
                 return x;
             }
+        }
+    }
+
+    /// Appends the numbers at these places, which are below n.
+    pub(crate) fn extend(&self, places: Range<u64>, numbers: &mut Vec<u64>) {
+        // Round by round for many at a time: each waits for its own multiplications, and they don't for each other.
+        let (mut l, mut r) = ([0; LANES], [0; LANES]);
+        let mut next = places.start;
+        let (mut high, mut low) = (next / self.side, next % self.side);
+        while next < places.end {
+            let count = (places.end - next).min(LANES as u64) as usize;
+            for (l, r) in l.iter_mut().zip(&mut r) {
+                (*l, *r) = (high, low);
+                low += 1;
+                if low == self.side {
+                    (high, low) = (high + 1, 0);
+                }
+            }
+            for pair in self.keys.chunks_exact(2) {
+                for (l, r) in l.iter_mut().zip(&r) {
+                    *l = self.add(*l, self.round(pair[0], *r));
+                }
+                for (r, l) in r.iter_mut().zip(&l) {
+                    *r = self.add(*r, self.round(pair[1], *l));
+                }
+            }
+            let found = l.iter().zip(&r).take(count).map(|(l, r)| l * self.side + r);
+            numbers.extend(found.map(|x| if x < self.n { x } else { self.get_from(x) }));
+            next += count as u64;
         }
     }
 
@@ -121,7 +159,7 @@ impl Permutation {
     /// The sum modulo the side; the second number may be the side itself.
     fn add(&self, a: u64, b: u64) -> u64 {
         let sum = a + b;
-        if sum >= self.side { sum - self.side } else { sum }
+        sum.min(sum.wrapping_sub(self.side))
     }
 }
 
@@ -137,6 +175,10 @@ mod tests {
             assert!(!std::mem::replace(&mut seen[number as usize], true), "{number} is twice among {n}");
             assert_eq!(order.place(number), place);
         }
+        let mut all = Vec::new();
+        order.extend(0..n / 3, &mut all);
+        order.extend(n / 3..n, &mut all);
+        assert!(all.iter().enumerate().all(|(place, &number)| number == order.get(place as u64)));
     }
 
     #[test]

@@ -86,7 +86,11 @@ impl Selection {
                 (None, Map::From(first)) => range = range.start + first..range.end + first,
                 (None, Map::Pick(set)) => list = Some(set.runs(range.clone()).flatten().collect()),
                 (None, Map::List(ids)) => list = Some(ids[range.start as usize..range.end as usize].to_vec()),
-                (None, Map::Permute(order)) => list = Some(range.clone().map(|row| order.get(row)).collect()),
+                (None, Map::Permute(order)) => {
+                    let mut numbers = Vec::with_capacity((range.end - range.start) as usize);
+                    order.extend(range.clone(), &mut numbers);
+                    list = Some(numbers);
+                }
                 (Some(list), map) => list.iter_mut().for_each(|row| *row = map.get(*row)),
             }
         }
@@ -130,14 +134,13 @@ impl Selection {
     pub(crate) fn sample(&self, rows: Range<u64>, count: u64, seed: u64) -> Result<Self> {
         let order = Permutation::new(rows.end - rows.start, seed, 0);
         let step = Step::Sample { count, seed };
-        let first = (0..count).map(|place| order.get(place));
         if count.saturating_mul(64) > order.len() {
             // A bitmap takes less than a list.
-            let set = IdSet::of(first, order.len())?;
+            let set = IdSet::of((0..count).map(|place| order.get(place)), order.len())?;
             return Ok(self.then(rows, Map::Pick(Arc::new(set)), count, step));
         }
         let mut list = reserved(count)?;
-        list.extend(first);
+        order.extend(0..count, &mut list);
         list.sort_unstable();
         Ok(self.then(rows, Map::List(list.into()), count, step))
     }
