@@ -13,12 +13,14 @@
 //!
 //! [`PatchScan`] puts the plan together. Start there, or at [`WindowSpec`] for what windows can be.
 
+mod boxes;
 mod buffer;
 #[cfg(feature = "cli")]
 pub mod cli;
 mod dtype;
 mod encode;
 mod error;
+mod feed;
 mod jobs;
 mod matrix;
 #[cfg(feature = "polars")]
@@ -38,12 +40,13 @@ mod window;
 
 pub use buffer::{BufferPool, PoolBuf};
 pub use dtype::{DType, Pixel, Scalar};
-pub use encode::{Layout, Wrap};
+pub use encode::{LabelAt, Layout, Nodata, Wrap};
 pub use error::{Error, ErrorKind, Result};
 pub use matrix::MatrixReader;
 pub use reader::PatchReader;
-pub use scan::{Explain, PatchScan, ScanBuilder};
-pub use schema::{METADATA_KEY, TableInfo, TableSource};
+pub use rows::{Amount, ClassCount, Permutation, Step};
+pub use scan::{Explain, MaskAt, Parts, PatchScan, ScanBuilder, Split};
+pub use schema::{METADATA_KEY, TableInfo, TableLabels, TableSource};
 #[cfg(feature = "image")]
 pub use sheet::ContactSheet;
 pub use source::AnySource;

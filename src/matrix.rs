@@ -3,9 +3,12 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::encode::{Encoder, Layout};
-use crate::source::{Bands, Source};
-use crate::{BufferPool, Error, Result};
+use crate::encode::{Column, Encoder, Layout};
+use crate::feed::Feed;
+use crate::rows::{Rows, Selection};
+use crate::scan::Plan;
+use crate::source::Band;
+use crate::{BufferPool, Error, Result, take};
 
 /// The patches of a [`PatchScan`](crate::PatchScan) as matrices in column-major (Fortran) order: a row a window, a
 /// column a pixel, each column contiguous. scikit-learn's trees and linear models are trained on these without another
@@ -30,27 +33,31 @@ use crate::{BufferPool, Error, Result};
 /// ```
 ///
 /// # Memory
-/// The caller's, a band of the source, and a column where pixels are converted.
+/// The caller's, a band of the source, and a column where pixels are converted. If the rows are no neighbours, also 1 MiB
+/// of rows of an array in memory, or of a file the rows of a matrix once more.
 pub struct MatrixReader {
     encoder: Arc<Encoder>,
-    bands: Option<Bands>,
+    selection: Selection,
+    resident: bool,
+    feed: Feed,
     pool: BufferPool,
     rows: Range<u64>,
 }
 
+/// Bytes of rows that are gathered before they are dealt to the columns.
+const PIECE_BYTES: usize = 1 << 20;
+
 impl MatrixReader {
-    pub(crate) fn new(source: &dyn Source, encoder: Arc<Encoder>, rows: Range<u64>) -> Result<Self> {
-        if encoder.layout == Layout::Columns {
+    pub(crate) fn new(plan: &Plan) -> Result<Self> {
+        if plan.encoder.layout == Layout::Columns {
             return Err(Error::argument("layout", "a matrix has a row a window: expected layout tensor or binary"));
         }
+        // A matrix has no nulls, and no other columns.
+        let encoder = Encoder { columns: vec![Column::Patch], nodata: None, ..(*plan.encoder).clone() };
         let pool = BufferPool::new(4);
-        let grid = &encoder.grid;
-        let bands = if rows.is_empty() {
-            None
-        } else {
-            Some(Bands::open(source, &pool, grid.region(rows.clone()), grid.sliding_axes()[0])?)
-        };
-        Ok(Self { encoder, bands, pool, rows })
+        let feed = Feed::open(&*plan.source, &encoder, plan.hull(), &pool)?;
+        let (encoder, selection, rows) = (Arc::new(encoder), plan.selection.clone(), plan.rows.clone());
+        Ok(Self { encoder, selection, resident: plan.source.info().resident, feed, pool, rows })
     }
 
     /// Bytes of one row.
@@ -72,12 +79,38 @@ impl MatrixReader {
         let end = self.rows.end.min(self.rows.start.saturating_add(room as u64));
         let rows = self.rows.start..end;
         let count = (rows.end - rows.start) as usize;
-        if let Some(bands) = self.bands.as_mut().filter(|_| count > 0) {
-            let grid = &self.encoder.grid;
-            let band = bands.band(grid.region(rows.clone()).0[grid.sliding_axes()[0]].clone())?;
-            self.encoder.fill_columns(&band, rows, &mut out[..count * self.encoder.patch_bytes()], &self.pool)?;
+        let out = &mut out[..count * self.encoder.patch_bytes()];
+        if count == 0 {
+            // Nothing is left.
+        } else if self.selection.is_all() {
+            let slab = self.feed.slab(&self.encoder, rows.clone())?;
+            if let Some(band) = &slab.image {
+                self.encoder.fill_columns(band, rows, out, &self.pool)?;
+            }
+        } else {
+            let ids = self.selection.ids(rows);
+            self.deal(&ids, out)?;
         }
         self.rows.start = end;
         Ok(count)
+    }
+
+    /// Gathers windows anywhere row by row, and deals their pixels to the columns.
+    fn deal(&mut self, ids: &[u64], out: &mut [u8]) -> Result<()> {
+        let Some(bands) = &mut self.feed.image else { return Ok(()) };
+        let (encoder, pool) = (&*self.encoder, &self.pool);
+        let (patch, size) = (encoder.patch_bytes(), encoder.out_dtype().size());
+        // A file is read forward once.
+        let piece = if self.resident { (PIECE_BYTES / patch).max(1) } else { ids.len() };
+        for (i, some) in ids.chunks(piece).enumerate() {
+            let fill = |band: &Band, rows: &Rows<'_>, out: &mut [u8]| encoder.fill(band, rows, out, pool);
+            let made = take::gather(bands, &encoder.grid, some, patch, pool, fill)?;
+            for (pixel, column) in out.chunks_exact_mut(ids.len() * size).enumerate() {
+                let column = &mut column[i * piece * size..][..some.len() * size];
+                let cells = made.chunks_exact(patch).map(|row| &row[pixel * size..(pixel + 1) * size]);
+                column.chunks_exact_mut(size).zip(cells).for_each(|(to, cell)| to.copy_from_slice(cell));
+            }
+        }
+        Ok(())
     }
 }

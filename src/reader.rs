@@ -9,8 +9,11 @@ use arrow_array::{RecordBatch, RecordBatchReader};
 use arrow_schema::{ArrowError, SchemaRef};
 
 use crate::encode::Encoder;
+use crate::feed::{Feed, Slab};
 use crate::jobs::caught;
-use crate::source::{Band, Bands, Source};
+use crate::rows::{Rows, Selection};
+use crate::scan::Plan;
+use crate::take::PatchTaker;
 use crate::{BufferPool, ErrorKind, Result};
 
 /// The batches of a [`PatchScan`](crate::PatchScan), in order, each made when it is near: a
@@ -21,8 +24,7 @@ use crate::{BufferPool, ErrorKind, Result};
 /// point and costs what it took. After an error it ends.
 pub struct PatchReader {
     kitchen: Arc<Kitchen>,
-    /// `None` if no pixel is asked for.
-    bands: Option<Bands>,
+    feed: Intake,
     /// The rows that no job was started for yet.
     rows: Range<u64>,
     batch_rows: u64,
@@ -31,10 +33,18 @@ pub struct PatchReader {
     coming: VecDeque<Receiver<Result<RecordBatch>>>,
 }
 
-/// What is prepared on the reader's own thread: the rows of a batch, and the band that holds their pixels.
+/// How pixels come.
+enum Intake {
+    /// Band by band, each with the windows of a batch.
+    Bands(Feed),
+    /// Window by window, as they lie in a file: the batch is made where it is read.
+    Taker(PatchTaker),
+}
+
+/// What is prepared on the reader's own thread: the rows of a batch, and the bands that hold their pixels.
 struct Job {
     rows: Range<u64>,
-    band: Option<Band>,
+    slab: Slab,
 }
 
 /// Where batches are made, by threads of rayon's pool and by the consumer's.
@@ -44,6 +54,7 @@ struct Job {
 /// stays free for others.
 struct Kitchen {
     encoder: Arc<Encoder>,
+    selection: Selection,
     pool: BufferPool,
     threads: usize,
     queue: Mutex<Queue>,
@@ -62,7 +73,13 @@ struct Queue {
 
 impl Kitchen {
     fn make(&self, job: Job) -> Result<RecordBatch> {
-        caught(|| self.encoder.encode(job.band.as_ref(), job.rows.clone(), &self.pool))
+        caught(|| {
+            if self.selection.is_all() {
+                return self.encoder.encode(&job.slab, &Rows::Range(job.rows.clone()), &self.pool);
+            }
+            let ids = self.selection.ids(job.rows.clone());
+            self.encoder.encode(&job.slab, &Rows::of(&ids), &self.pool)
+        })
     }
 
     /// Makes the batch that is wanted first of those that nobody works on; `false` if there is none.
@@ -109,24 +126,18 @@ impl Kitchen {
 }
 
 impl PatchReader {
-    pub(crate) fn new(
-        source: &dyn Source,
-        encoder: Arc<Encoder>,
-        rows: Range<u64>,
-        batch_rows: u64,
-        prefetch: usize,
-    ) -> Result<Self> {
+    pub(crate) fn new(plan: &Plan, batch_rows: u64, prefetch: usize) -> Result<Self> {
+        let (encoder, selection, rows) = (plan.encoder.clone(), plan.selection.clone(), plan.rows.clone());
         // A batch takes a buffer a column and two for conversion; a band is built from the last one and what follows.
         let pool = BufferPool::new((encoder.columns.len() + 2) * (prefetch + 2) + 3);
-        let bands = if encoder.needs_pixels() && !rows.is_empty() {
-            let grid = &encoder.grid;
-            Some(Bands::open(source, &pool, grid.region(rows.clone()), grid.sliding_axes()[0])?)
+        let (feed, prefetch) = if selection.is_all() || plan.is_resident() {
+            (Intake::Bands(Feed::open(&*plan.source, &encoder, plan.hull(), &pool)?), prefetch)
         } else {
-            None
+            (Intake::Taker(PatchTaker::new(&*plan.source, encoder.clone())?), plan.flying())
         };
         let threads = rayon::current_num_threads().saturating_sub(1).max(1);
-        let kitchen = Arc::new(Kitchen { encoder, pool, threads, queue: Mutex::default() });
-        Ok(Self { kitchen, bands, rows, batch_rows, prefetch, coming: VecDeque::with_capacity(prefetch) })
+        let kitchen = Arc::new(Kitchen { encoder, selection, pool, threads, queue: Mutex::default() });
+        Ok(Self { kitchen, feed, rows, batch_rows, prefetch, coming: VecDeque::with_capacity(prefetch) })
     }
 
     /// The rows that are still to come.
@@ -134,18 +145,35 @@ impl PatchReader {
         self.rows.end - self.rows.start + self.coming.len() as u64 * self.batch_rows
     }
 
-    fn job(&mut self) -> Result<Job> {
-        let end = (self.rows.start + self.batch_rows).min(self.rows.end);
+    /// The rows of the next batch.
+    fn next_rows(&mut self) -> Range<u64> {
+        let end = self.rows.start.saturating_add(self.batch_rows).min(self.rows.end);
         let rows = self.rows.start..end;
         self.rows.start = end;
-        let band = match &mut self.bands {
-            Some(bands) => {
-                let grid = &self.kitchen.encoder.grid;
-                Some(bands.band(grid.region(rows.clone()).0[grid.sliding_axes()[0]].clone())?)
-            }
-            None => None,
+        rows
+    }
+
+    fn job(&mut self) -> Result<Job> {
+        let rows = self.next_rows();
+        let Intake::Bands(feed) = &mut self.feed else { return Ok(Job { rows, slab: Slab::default() }) };
+        let slab = if self.kitchen.selection.is_all() {
+            feed.slab(&self.kitchen.encoder, rows.clone())?
+        } else {
+            feed.whole()
         };
-        Ok(Job { rows, band })
+        Ok(Job { rows, slab })
+    }
+
+    /// The next batch, made here.
+    fn make_next(&mut self) -> Result<RecordBatch> {
+        if let Intake::Taker(_) = &self.feed {
+            let rows = self.next_rows();
+            let ids = self.kitchen.selection.ids(rows);
+            let Intake::Taker(taker) = &mut self.feed else { unreachable!("it was one just now") };
+            return caught(|| taker.take(&ids));
+        }
+        let job = self.job()?;
+        self.kitchen.make(job)
     }
 
     fn order(&mut self) {
@@ -166,8 +194,7 @@ impl PatchReader {
             if self.rows.is_empty() {
                 return None;
             }
-            let job = self.job();
-            return Some(job.and_then(|job| self.kitchen.make(job)));
+            return Some(self.make_next());
         }
         while self.coming.len() < self.prefetch && !self.rows.is_empty() {
             self.order();

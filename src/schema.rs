@@ -7,8 +7,9 @@ use arrow_schema::extension::{EXTENSION_TYPE_METADATA_KEY, EXTENSION_TYPE_NAME_K
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
 
-use crate::encode::{Column, Layout, Wrap, columns, flat_type, nested_type};
-use crate::{DType, Error, Grid, Result, WindowSpec};
+use crate::encode::{Column, LabelAt, Labels, Layout, Wrap, columns, flat_type, nested_type};
+use crate::rows::Step;
+use crate::{DType, Error, Grid, Result, Scalar, WindowSpec};
 
 /// The key of the schema metadata under which [`TableInfo`] stands, as JSON.
 pub const METADATA_KEY: &str = "windrow";
@@ -42,12 +43,32 @@ pub struct TableInfo {
     /// What tells rows that are no windows, in [`Layout::Columns`].
     #[serde(default)]
     pub wrap: Wrap,
-    /// The windows of the table, by id: first, and one past the last.
+    /// The rows of the table, first and one past the last: of all windows by id, or of those of the last step.
     pub rows: (u64, u64),
+    /// What was done to the rows before, if they are not all windows in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub selection: Vec<Step>,
     /// What pixels were multiplied with, before `offset` was added.
     pub scale: f64,
     /// What was added to pixels.
     pub offset: f64,
+    /// The value of the source's pixels that are null.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nodata: Option<Scalar>,
+    /// Where the column `label` comes from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub labels: Option<TableLabels>,
+}
+
+/// The labels of a table.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TableLabels {
+    /// The path of the file, or `array`.
+    pub name: String,
+    /// What of the labels in a window is its label.
+    pub at: LabelAt,
+    /// The label that is null.
+    pub nodata: Option<Scalar>,
 }
 
 /// The array that a table was made from.
@@ -85,8 +106,12 @@ impl TableInfo {
 }
 
 /// The schema of a table with these columns.
-pub(crate) fn schema(grid: &Grid, columns: &[Column], info: &TableInfo) -> Result<SchemaRef> {
-    let fields: Vec<_> = columns.iter().map(|&column| field(grid, column, info)).collect();
+pub(crate) fn schema(grid: &Grid, columns: &[Column], info: &TableInfo, labels: Option<&Labels>) -> Result<SchemaRef> {
+    let field = |&column: &Column| match labels {
+        Some(labels) if column == Column::Label => labels.field(),
+        _ => field(grid, column, info),
+    };
+    let fields: Vec<_> = columns.iter().map(field).collect();
     Ok(Arc::new(Schema::new_with_metadata(fields, info.metadata()?)))
 }
 
@@ -100,8 +125,12 @@ fn field(grid: &Grid, column: Column, info: &TableInfo) -> Field {
         }
         Column::Pixel(pixel) => Field::new(columns::name(&info.patch_shape, pixel), info.dtype.arrow(), nullable),
         Column::Valid => Field::new("valid", DataType::Boolean, false),
+        Column::Share => Field::new("valid", DataType::Float64, false),
+        Column::Label => unreachable!("labels say their own field"),
         Column::Patch => match info.layout {
-            Layout::Tensor => Field::new("patch", nested_type(info.dtype, &info.patch_shape), false),
+            Layout::Tensor => {
+                Field::new("patch", nested_type(info.dtype, &info.patch_shape, info.nodata.is_some()), false)
+            }
             Layout::FixedShapeTensor => {
                 let names: Vec<_> = grid.axes().iter().map(|axis| axis.name.as_str()).collect();
                 let shape = serde_json::json!({ "shape": info.patch_shape, "dim_names": names });

@@ -59,17 +59,16 @@ impl ContactSheet {
     /// If there are too many, or the source can't be read.
     pub fn all(scan: &PatchScan, across: usize) -> Result<Self> {
         check(scan.num_rows() as usize, &scan.grid().patch_shape(), across)?;
-        Self::of(scan, &scan.rows().collect::<Vec<_>>(), across)
+        Self::of(scan, &scan.windows(0..scan.num_rows())?, across)
     }
 
     /// Some windows at equal distances, that stand for all rows of a scan. Each is in the middle of its share, so that
     /// they don't line up at an edge of the image.
     pub fn sample(scan: &PatchScan) -> Vec<u64> {
-        let rows = scan.rows();
-        let count = rows.end - rows.start;
+        let count = scan.num_rows();
         let shown = SAMPLE.min(count);
         let place = |i: u64| u128::from(2 * i + 1) * u128::from(count) / u128::from(2 * shown);
-        (0..shown).map(|i| rows.start + place(i) as u64).collect()
+        (0..shown).filter_map(|i| scan.window(place(i) as u64)).collect()
     }
 
     /// Draws patches of `shape`, densely one behind the other, `across` of them on a line.

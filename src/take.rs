@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
+use arrow_buffer::Buffer;
 
-use crate::encode::{Encoder, Layout};
+use crate::encode::{Encoder, Gathered, Layout};
+use crate::feed::Feed;
 use crate::rows::Rows;
 use crate::source::{Band, Bands, Source};
-use crate::{BufferPool, Error, Result};
+use crate::{BufferPool, Error, Grid, Result};
 
 /// Random access to the windows of a [`PatchScan`](crate::PatchScan): for samples, shuffles, and engines that know
 /// which rows they want before they want pixels.
@@ -28,7 +30,7 @@ use crate::{BufferPool, Error, Result};
 /// few calls with many ids) decode every chunk once a call at most.
 pub struct PatchTaker {
     encoder: Arc<Encoder>,
-    bands: Option<Bands>,
+    feed: Feed,
     pool: BufferPool,
 }
 
@@ -38,14 +40,9 @@ impl PatchTaker {
             let message = "single windows are no slices of the source: expected layout tensor or binary";
             return Err(Error::argument("layout", message));
         }
-        let pool = BufferPool::new(encoder.columns.len() + 4);
-        let grid = &encoder.grid;
-        let bands = if encoder.needs_pixels() && grid.windows() > 0 {
-            Some(Bands::open(source, &pool, grid.region(0..grid.windows()), grid.sliding_axes()[0])?)
-        } else {
-            None
-        };
-        Ok(Self { encoder, bands, pool })
+        let pool = BufferPool::new(encoder.columns.len() + 6);
+        let feed = Feed::open(source, &encoder, 0..encoder.grid.windows(), &pool)?;
+        Ok(Self { encoder, feed, pool })
     }
 
     /// The table of the windows with these ids, in their order; an id may be listed twice.
@@ -60,40 +57,65 @@ impl PatchTaker {
         {
             return Err(Error::argument("window", format!("no window {id} (row {row}): there are {windows}")));
         }
-        let rows = rows(ids);
-        let Some(bands) = &mut self.bands else {
-            // Nobody asks for pixels, or there is no window that could have any.
-            let none = if self.encoder.needs_pixels() { Some(self.pool.take(0)?.freeze()) } else { None };
-            return self.encoder.batch(none, &rows, &self.pool);
-        };
-        let patch = self.encoder.patch_bytes();
-        let bytes = ids.len().checked_mul(patch).filter(|&bytes| isize::try_from(bytes).is_ok()).ok_or_else(|| {
-            let got = format!("{} rows of {patch} bytes", ids.len());
-            Error::too_large("a batch", got, format!("{} bytes", isize::MAX))
-        })?;
-        let mut values = self.pool.take(bytes)?;
-        // A whole array in memory is read in any order as well as in its own.
-        if bands.is_whole() || ids.is_sorted() {
-            fill(&self.encoder, bands, ids, &mut values, &self.pool)?;
-        } else {
-            let mut order: Vec<usize> = (0..ids.len()).collect();
-            order.sort_by_key(|&place| ids[place]);
-            let sorted: Vec<u64> = order.iter().map(|&place| ids[place]).collect();
-            let mut read = self.pool.take(bytes)?;
-            fill(&self.encoder, bands, &sorted, &mut read, &self.pool)?;
-            for (pixels, place) in read.chunks_exact(patch).zip(order) {
-                values[place * patch..][..patch].copy_from_slice(pixels);
-            }
+        let (encoder, pool) = (&*self.encoder, &self.pool);
+        let mut gathered = Gathered::default();
+        if let Some(bands) = &mut self.feed.image {
+            let fill = |band: &Band, rows: &Rows<'_>, out: &mut [u8]| encoder.fill(band, rows, out, pool);
+            gathered.patches = Some(gather(bands, &encoder.grid, ids, encoder.gathered_bytes(), pool, fill)?);
+        } else if encoder.needs_pixels() {
+            // There is no window that could have any.
+            gathered.patches = Some(pool.take(0)?.freeze());
         }
-        self.encoder.batch(Some(values.freeze()), &rows, &self.pool)
+        if let (Some(bands), Some(labels)) = (&mut self.feed.labels, &encoder.labels) {
+            let fill = |band: &Band, rows: &Rows<'_>, out: &mut [u8]| labels.fill(band, rows, out, pool);
+            gathered.labels = Some(gather(bands, &labels.grid, ids, labels.record(), pool, fill)?);
+        } else if encoder.needed_labels().is_some() {
+            gathered.labels = Some(pool.take(0)?.freeze());
+        }
+        encoder.batch(gathered, &Rows::of(ids), pool)
     }
 }
 
-/// Writes the pixels of the windows `ids`, as many at a time as one band holds.
-fn fill(encoder: &Encoder, bands: &mut Bands, ids: &[u64], out: &mut [u8], pool: &BufferPool) -> Result<()> {
-    let grid = &encoder.grid;
+/// What `fill` writes for the windows `ids`, `width` bytes each, in their order.
+pub(crate) fn gather(
+    bands: &mut Bands,
+    grid: &Grid,
+    ids: &[u64],
+    width: usize,
+    pool: &BufferPool,
+    mut fill: impl FnMut(&Band, &Rows<'_>, &mut [u8]) -> Result<()>,
+) -> Result<Buffer> {
+    let bytes = ids.len().checked_mul(width).filter(|&bytes| isize::try_from(bytes).is_ok()).ok_or_else(|| {
+        let got = format!("{} rows of {width} bytes", ids.len());
+        Error::too_large("a batch", got, format!("{} bytes", isize::MAX))
+    })?;
+    let mut values = pool.take(bytes)?;
+    // A whole array in memory is read in any order as well as in its own.
+    if bands.is_whole() || ids.is_sorted() {
+        forward(bands, grid, ids, &mut values, &mut fill)?;
+    } else {
+        let mut order: Vec<usize> = (0..ids.len()).collect();
+        order.sort_by_key(|&place| ids[place]);
+        let sorted: Vec<u64> = order.iter().map(|&place| ids[place]).collect();
+        let mut read = pool.take(bytes)?;
+        forward(bands, grid, &sorted, &mut read, &mut fill)?;
+        for (pixels, place) in read.chunks_exact(width).zip(order) {
+            values[place * width..][..width].copy_from_slice(pixels);
+        }
+    }
+    Ok(values.freeze())
+}
+
+/// Fills windows whose ids rise, as many at a time as one band holds.
+fn forward(
+    bands: &mut Bands,
+    grid: &Grid,
+    ids: &[u64],
+    out: &mut [u8],
+    fill: &mut impl FnMut(&Band, &Rows<'_>, &mut [u8]) -> Result<()>,
+) -> Result<()> {
     let lead = grid.sliding_axes()[0];
-    let patch = encoder.patch_bytes();
+    let width = out.len() / ids.len().max(1);
     let need = |id: u64| grid.region(id..id + 1).0[lead].clone();
     let inner: u64 = grid.sliding().skip(1).map(|axis| axis.count).product();
     let mut done = 0;
@@ -114,23 +136,10 @@ fn fill(encoder: &Encoder, bands: &mut Bands, ids: &[u64], out: &mut [u8], pool:
             };
             ids[done..].iter().position(lost).unwrap_or(ids.len() - done)
         };
-        encoder.fill(&band, &rows(&ids[done..done + count]), &mut out[done * patch..(done + count) * patch], pool)?;
+        fill(&band, &Rows::of(&ids[done..done + count]), &mut out[done * width..(done + count) * width])?;
         done += count;
     }
     Ok(())
-}
-
-/// Ids that follow one another are a range: the kernels for lines are faster than those for windows anywhere.
-fn rows(ids: &[u64]) -> Rows<'_> {
-    match ids {
-        [first, .., last]
-            if last.wrapping_sub(*first) == ids.len() as u64 - 1
-                && ids.windows(2).all(|pair| pair[0] + 1 == pair[1]) =>
-        {
-            Rows::Range(*first..last + 1)
-        }
-        _ => Rows::Ids(ids),
-    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
 //! What a Python caller says, as the library's own types.
 
 use pyo3::prelude::*;
-use windrow::{AxisRef, Scalar};
+use windrow::{AxisRef, Nodata, Scalar};
+
+use crate::error::to_py;
 
 /// An axis, by number or name.
 #[derive(FromPyObject)]
@@ -34,6 +36,24 @@ impl From<Number> for Scalar {
             Number::Int(v) => Scalar::Int(v),
             Number::Uint(v) => Scalar::Uint(v),
             Number::Float(v) => Scalar::Float(v),
+        }
+    }
+}
+
+/// The value that marks pixels without one: a number, or `file`.
+#[derive(FromPyObject)]
+pub(crate) enum Mark {
+    Number(Number),
+    Text(String),
+}
+
+impl TryFrom<Mark> for Nodata {
+    type Error = PyErr;
+
+    fn try_from(mark: Mark) -> PyResult<Self> {
+        match mark {
+            Mark::Number(number) => Ok(Nodata::Value(number.into())),
+            Mark::Text(text) => text.parse().map_err(to_py),
         }
     }
 }

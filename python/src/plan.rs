@@ -2,20 +2,20 @@
 
 use std::path::PathBuf;
 
-use numpy::{PyReadonlyArray1, PyReadwriteArray1, PyUntypedArray};
-use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use numpy::{PyArray1, PyReadonlyArray1, PyReadwriteArray1, PyUntypedArray};
+use pyo3::exceptions::{PyIndexError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyCapsule};
 use windrow::sink::ipc::{self, IpcOptions};
 use windrow::sink::parquet::{self, ParquetOptions};
-use windrow::{AnySource, ContactSheet, Edge, Layout, Pads, PatchScan, ScanBuilder, WindowSpec};
+use windrow::{Amount, AnySource, ContactSheet, Edge, Layout, Nodata, Pads, PatchScan, ScanBuilder, Split, WindowSpec};
 
 use crate::array::view_of;
 use crate::batch::{Batches, Patch, Schema};
 use crate::capsule;
 use crate::error::to_py;
 use crate::life::adapted;
-use crate::options::{Axis, Number};
+use crate::options::{Axis, Mark, Number};
 use crate::patches::{self, Patches};
 use crate::taker::Taker;
 use crate::watch::{self, Stoppable};
@@ -26,12 +26,14 @@ pub struct Plan {
     scan: PatchScan,
     /// What the scan was built from.
     builder: ScanBuilder,
+    /// All windows as bare pixels, which are never null.
+    bare: ScanBuilder,
 }
 
 impl Plan {
-    fn of(builder: ScanBuilder) -> PyResult<Self> {
-        let scan = builder.clone().build().map_err(to_py)?;
-        Ok(Self { scan, builder })
+    /// The rows of another scan, which was made of this one's.
+    fn chosen(&self, scan: PatchScan) -> Self {
+        Self { builder: self.builder.clone().rows_of(&scan), bare: self.bare.clone(), scan }
     }
 
     /// The scan to read from, in this process.
@@ -39,9 +41,9 @@ impl Plan {
         adapted(self.builder.clone()).build().map_err(to_py)
     }
 
-    /// All windows as bare pixels: what numpy arrays and matrices are filled from.
+    /// All windows of the grid as bare pixels: what numpy arrays are filled from.
     fn pixels(&self) -> ScanBuilder {
-        adapted(self.builder.clone()).columns(["patch"]).layout(Layout::Binary)
+        adapted(self.bare.clone()).columns(["patch"]).layout(Layout::Binary)
     }
 }
 
@@ -56,7 +58,7 @@ enum From<'py> {
 impl Plan {
     #[new]
     #[pyo3(signature = (source, *, window_shape, step, dilation, edge, pad, pad_mode, pad_value, axes, layout, wrap, columns,
-                        dtype, scale, offset, lossy, batch_rows, batch_bytes, page))]
+                        dtype, scale, offset, lossy, nodata, labels, label_at, label_nodata, batch_rows, batch_bytes, page))]
     #[expect(clippy::too_many_arguments, reason = "one an option; the Python side names and documents them")]
     fn new(
         py: Python<'_>,
@@ -76,6 +78,10 @@ impl Plan {
         scale: f64,
         offset: f64,
         lossy: bool,
+        nodata: Option<Mark>,
+        labels: Option<From<'_>>,
+        label_at: &str,
+        label_nodata: Option<Mark>,
         batch_rows: Option<u64>,
         batch_bytes: Option<u64>,
         page: Option<usize>,
@@ -90,10 +96,7 @@ impl Plan {
             pad_value: pad_value.into(),
             axes: axes.map(|axes| axes.into_iter().map(Into::into).collect()),
         };
-        let source = match source {
-            From::Array(array) => AnySource::from(view_of(&array)?),
-            From::Path(path) => py.detach(|| AnySource::open(path, page)).map_err(to_py)?,
-        };
+        let source = source.open(py, page)?;
         let mut builder = PatchScan::builder(source, spec)
             .layout(layout.parse().map_err(to_py)?)
             .wrap(wrap.parse().map_err(to_py)?)
@@ -112,12 +115,114 @@ impl Plan {
         if let Some(bytes) = batch_bytes {
             builder = builder.batch_bytes(bytes);
         }
-        Self::of(builder)
+        let bare = builder.clone();
+        if let Some(nodata) = nodata {
+            builder = builder.nodata(Nodata::try_from(nodata)?);
+        }
+        if let Some(labels) = labels {
+            builder = builder.labels(labels.open(py, None)?, label_at.parse().map_err(to_py)?);
+        }
+        if let Some(nodata) = label_nodata {
+            builder = builder.label_nodata(Nodata::try_from(nodata)?);
+        }
+        let scan = builder.clone().build().map_err(to_py)?;
+        Ok(Self { scan, builder, bare })
     }
 
-    /// The same table with these windows only.
+    /// The same table with these rows only.
     fn with_rows(&self, start: u64, end: u64) -> PyResult<Self> {
-        Self::of(self.builder.clone().rows(start..end))
+        Ok(self.chosen(self.scan.with_rows(start..end).map_err(to_py)?))
+    }
+
+    /// The windows with these ids, in this order.
+    fn with_windows(&self, windows: PyReadonlyArray1<'_, u64>) -> PyResult<Self> {
+        Ok(self.chosen(self.scan.with_windows(windows.as_slice()?).map_err(to_py)?))
+    }
+
+    /// Windows that start in a box: name, start and end of each axis.
+    fn within(&self, axes: Vec<(String, i64, i64)>) -> PyResult<Self> {
+        let axes = axes.iter().map(|(name, start, end)| (name.as_str(), *start..*end));
+        Ok(self.chosen(self.scan.within(axes).map_err(to_py)?))
+    }
+
+    /// Windows in a region.
+    fn mask(&self, py: Python<'_>, mask: From<'_>, at: &str) -> PyResult<Self> {
+        let (mask, at) = (mask.open(py, None)?, at.parse().map_err(to_py)?);
+        Ok(self.chosen(py.detach(|| self.scan.mask(mask, at)).map_err(to_py)?))
+    }
+
+    /// Windows of which this share has a value, or more.
+    fn min_valid(&self, py: Python<'_>, share: f64) -> PyResult<Self> {
+        Ok(self.chosen(py.detach(|| self.scan.min_valid(share)).map_err(to_py)?))
+    }
+
+    /// Parts that share no pixel, in the order of their names as given, and how many rows are in none.
+    fn split(
+        &self,
+        py: Python<'_>,
+        parts: Vec<(String, f64)>,
+        block: Vec<u64>,
+        seed: u64,
+        stratified: bool,
+    ) -> PyResult<(Vec<Self>, u64)> {
+        let split = Split::new(parts, block).seed(seed).stratified(stratified);
+        let parts = py.detach(|| self.scan.split(&split)).map_err(to_py)?;
+        Ok((parts.iter().map(|(_, scan)| self.chosen(scan.clone())).collect(), parts.dropped()))
+    }
+
+    /// So many windows of every class.
+    fn per_class(&self, py: Python<'_>, count: u64, seed: u64) -> PyResult<Self> {
+        Ok(self.chosen(py.detach(|| self.scan.per_class(count, seed)).map_err(to_py)?))
+    }
+
+    /// So many rows, or a share of them.
+    #[pyo3(signature = (count, share, seed))]
+    fn sample(&self, py: Python<'_>, count: Option<u64>, share: f64, seed: u64) -> PyResult<Self> {
+        let amount = count.map_or(Amount::Share(share), Amount::Rows);
+        Ok(self.chosen(py.detach(|| self.scan.sample(amount, seed)).map_err(to_py)?))
+    }
+
+    /// All rows in another order.
+    fn shuffle(&self, seed: u64, epoch: u64) -> PyResult<Self> {
+        Ok(self.chosen(self.scan.shuffle(seed, epoch).map_err(to_py)?))
+    }
+
+    /// One of so many parts of the rows.
+    fn shard(&self, index: u64, of: u64) -> PyResult<Self> {
+        Ok(self.chosen(self.scan.shard(index, of).map_err(to_py)?))
+    }
+
+    /// All but the first rows.
+    fn skip(&self, rows: u64) -> PyResult<Self> {
+        Ok(self.chosen(self.scan.skip(rows).map_err(to_py)?))
+    }
+
+    /// What was done to the rows, as JSON.
+    fn steps(&self) -> PyResult<String> {
+        serde_json::to_string(self.scan.steps()).map_err(|error| PyRuntimeError::new_err(error.to_string()))
+    }
+
+    /// Whether rows are neighbours of the grid, and their numbers window ids.
+    #[getter]
+    fn is_range(&self) -> bool {
+        self.scan.is_range()
+    }
+
+    /// The ids of the windows that are these rows, numbered from `first_row`.
+    fn ids<'py>(&self, py: Python<'py>, rows: PyReadonlyArray1<'_, u64>) -> PyResult<Bound<'py, PyArray1<u64>>> {
+        let (rows, first) = (rows.as_slice()?, self.scan.rows().start);
+        let ids = py.detach(|| {
+            let id = |&row: &u64| row.checked_sub(first).and_then(|row| self.scan.window(row));
+            rows.iter().map(id).collect::<Option<Vec<_>>>()
+        });
+        let ids =
+            ids.ok_or_else(|| PyIndexError::new_err(format!("a row that is not one of {:?}", self.scan.rows())))?;
+        Ok(PyArray1::from_vec(py, ids))
+    }
+
+    /// The ids of the windows that are the rows from `start` to `end`, counted from 0.
+    fn windows<'py>(&self, py: Python<'py>, start: u64, end: u64) -> PyResult<Bound<'py, PyArray1<u64>>> {
+        Ok(PyArray1::from_vec(py, py.detach(|| self.scan.windows(start..end)).map_err(to_py)?))
     }
 
     /// How many rows the table has.
@@ -126,9 +231,9 @@ impl Plan {
         self.scan.num_rows()
     }
 
-    /// The window that is row 0.
+    /// The number of the first row: that of its window, where rows are neighbours of the grid.
     #[getter]
-    fn first_window(&self) -> u64 {
+    fn first_row(&self) -> u64 {
         self.scan.rows().start
     }
 
@@ -194,7 +299,7 @@ impl Plan {
         Ok(Batches::new(Stoppable(reader), Patch::of(&self.scan)))
     }
 
-    /// Starts a pass over the pixels of the windows from `start` to `end`, converted to `dtype`.
+    /// Starts a pass over the pixels of the rows from `start` to `end`, converted to `dtype`.
     #[pyo3(signature = (start, end, *, by_column=false, batch_rows=None, dtype=None, lossy=None))]
     #[expect(clippy::too_many_arguments, reason = "one an option")]
     fn patches(
@@ -207,7 +312,7 @@ impl Plan {
         dtype: Option<&str>,
         lossy: Option<bool>,
     ) -> PyResult<Patches> {
-        let mut builder = self.pixels().rows(start..end);
+        let mut builder = self.pixels().rows_of(&self.scan).rows(start..end);
         if let Some(rows) = batch_rows {
             builder = builder.batch_rows(rows);
         }
@@ -231,10 +336,17 @@ impl Plan {
         py.detach(|| patches::copy(&self.pixels(), windows, out))
     }
 
-    /// Windows by id, as batches of the column `patch` in nested lists: what an engine calls.
-    fn taker(&self) -> PyResult<Taker> {
-        let builder = self.builder.clone().columns(["patch"]).layout(Layout::Tensor);
+    /// Windows by id, as batches of one column, patches in nested lists: what an engine calls.
+    fn taker(&self, column: &str) -> PyResult<Taker> {
+        let builder = self.builder.clone().columns([column]).layout(Layout::Tensor);
         Ok(Taker::new(builder.build().map_err(to_py)?))
+    }
+
+    /// Starts a pass over one column.
+    fn column(&self, py: Python<'_>, name: &str) -> PyResult<Batches> {
+        let scan = adapted(self.builder.clone()).columns([name]).build().map_err(to_py)?;
+        let reader = py.detach(|| scan.reader()).map_err(to_py)?;
+        Ok(Batches::new(Stoppable(reader), Patch::of(&self.scan)))
     }
 
     /// A picture of these windows side by side, as a PNG file; without any, of some that stand for all rows.
@@ -286,6 +398,15 @@ impl Plan {
                 ipc::write_file(reader, &path, &options)
             }
         })
+    }
+}
+
+impl From<'_> {
+    fn open(self, py: Python<'_>, page: Option<usize>) -> PyResult<AnySource> {
+        match self {
+            From::Array(array) => Ok(AnySource::from(view_of(&array)?)),
+            From::Path(path) => py.detach(|| AnySource::open(path, page)).map_err(to_py),
+        }
     }
 }
 

@@ -72,7 +72,7 @@ def half_read(rng: random.Random) -> list[Any]:
     batches = iter(s)
     stream = pa.RecordBatchReader.from_stream(s)
     things = [s, batches, next(batches)["window"], next(batches, None), stream, stream.read_next_batch(), s.lazy()]
-    things += [s.__arrow_c_stream__(), s.matrix_batches(500), s._plan.taker().take(np.arange(9, dtype=np.uint64))]
+    things += [s.__arrow_c_stream__(), s.matrix_batches(500), s._plan.taker("patch").take(np.arange(9, dtype=np.uint64))]
     if s.schema.names[-1] == "patch" and rng.random() < 0.3:
         frames = s.lazy().collect_batches(chunk_size=100)
         things += [frames, next(frames)]

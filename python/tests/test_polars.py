@@ -121,7 +121,7 @@ def test_ids_may_be_missing() -> None:
 
 def test_patches_are_not_copied_and_their_memory_is_used_again() -> None:
     s = wr.scan(np.arange(300 * 300, dtype=np.float32).reshape(300, 300), (8, 8))
-    taker = s._plan.taker()
+    taker = s._plan.taker("patch")
     addresses = set()
     for start in range(0, 50_000, 5_000):
         batch = taker.take(np.arange(start, start + 5_000, dtype=np.uint64))
@@ -170,7 +170,7 @@ def test_more_rows_than_a_frame_counts(limits: dict[str, int], monkeypatch: pyte
 
 def test_plans_are_pickled() -> None:
     s = wr.scan(np.arange(100).reshape(10, 10), (3, 3))
-    gather = pickle.loads(pickle.dumps(_polars.Gather(s, pl.Array(pl.Int64, (3, 3)))))
+    gather = pickle.loads(pickle.dumps(_polars.Gather(s, "patch")))
     np.testing.assert_array_equal(gather(pl.Series([5], dtype=pl.UInt64)).to_numpy(), s[[5]])
 
 

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
 use super::parse;
+use super::rows::RowArgs;
 #[cfg(feature = "parquet")]
 use crate::sink::folder::Cut;
-use crate::{AnySource, DType, Edge, Error, Layout, PadMode, PatchScan, Result, ScanBuilder, WindowSpec};
+use crate::{AnySource, DType, Edge, Error, Layout, Nodata, PadMode, PatchScan, Result, ScanBuilder, WindowSpec};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -37,6 +38,11 @@ Examples:
   windrow export photo.png --window 8x8 --dtype float32 --scale 1/255 -o patches.arrow
   windrow export photo.png --window 3x3 --pad same --pad-mode reflect -o patches.arrow
       a window around every pixel
+  windrow export photo.png --window 8x8 --sample 100000 --shuffle 42 -o sample.parquet
+  windrow export photo.png --window 8x8 --labels classes.png --per-class 1000 \
+    --split train=0.8,test=0.2 --block 256x256 --part train -o train.parquet
+      1,000 windows of each class, of four fifths of the image that share no pixel with the rest
+  windrow export scene.tif --window 64x64 --mask field.tif --nodata file --min-valid 0.9 -o field.parquet
   windrow export scene.tif --window 64x64 -o tiles/ --file-bytes 1GiB
   windrow export scene.tif --window 64x64 -o tiles/ --file-bytes 1GiB --resume
       several Parquet files, continued after an interruption";
@@ -144,6 +150,8 @@ pub(super) enum Command {
     Show {
         #[command(flatten)]
         windows: WindowArgs,
+        #[command(flatten)]
+        chosen: RowArgs,
         /// The picture: .png
         #[arg(short, long, value_name = "OUT", help_heading = "Output")]
         output: PathBuf,
@@ -258,6 +266,8 @@ pub(super) struct WindowArgs {
 pub(super) struct ScanArgs {
     #[command(flatten)]
     pub(super) windows: WindowArgs,
+    #[command(flatten)]
+    pub(super) chosen: RowArgs,
     /// Only these columns: window,y,x,patch
     #[arg(long, value_name = "NAMES", help_heading = "Table")]
     columns: Option<String>,
@@ -279,6 +289,19 @@ pub(super) struct ScanArgs {
     /// Allow a conversion that rounds or saturates
     #[arg(long, help_heading = "Pixels")]
     lossy: bool,
+    /// The value of pixels that have none: they are null, and a column 'valid' says which share is not. A number, nan,
+    /// or file for what a TIFF says
+    #[arg(long, value_name = "VALUE", allow_hyphen_values = true, help_heading = "Pixels")]
+    nodata: Option<String>,
+    /// A column 'label': an image with the axes of the window
+    #[arg(long, value_name = "IMAGE", help_heading = "Labels")]
+    labels: Option<PathBuf>,
+    /// What of the labels in a window is its own: center, majority, mean or patch [default: center]
+    #[arg(long, value_name = "WHAT", requires = "labels", help_heading = "Labels")]
+    label_at: Option<String>,
+    /// The label of pixels that have none: a number, nan, or file
+    #[arg(long, value_name = "VALUE", allow_hyphen_values = true, requires = "labels", help_heading = "Labels")]
+    label_nodata: Option<String>,
     /// Bytes of a batch, about [default: 4MiB]
     #[arg(long, value_name = "BYTES", allow_hyphen_values = true, help_heading = "Batches")]
     batch_bytes: Option<String>,
@@ -311,10 +334,16 @@ impl WindowArgs {
         Ok(Some(builder))
     }
 
-    /// The windows that were asked for, and whether they are all to be shown, as rows were named.
+    /// The windows that were asked for.
     #[cfg(feature = "image")]
-    pub(super) fn resolve(&self) -> Result<(PatchScan, bool)> {
-        Ok((self.builder()?.ok_or_else(no_window)?.build()?, self.rows.is_some()))
+    pub(super) fn resolve(&self) -> Result<PatchScan> {
+        self.builder()?.ok_or_else(no_window)?.build()
+    }
+
+    /// Whether rows were named.
+    #[cfg(feature = "image")]
+    pub(super) fn names_rows(&self) -> bool {
+        self.rows.is_some()
     }
 
     fn spec(&self, window: &str) -> Result<WindowSpec> {
@@ -363,13 +392,16 @@ fn no_window() -> Error {
 }
 
 impl ScanArgs {
-    /// The scan that was asked for, if there is a window. Opens the image, but reads no pixel.
-    pub(super) fn scan(&self) -> Result<Option<PatchScan>> {
-        self.windows.builder()?.map(|builder| self.options(builder)?.build()).transpose()
+    /// The scan that was asked for, if there is a window, and what is to be said about its rows. Reads no pixel, unless
+    /// rows are chosen by their pixels.
+    pub(super) fn scan(&self) -> Result<Option<(PatchScan, Vec<String>)>> {
+        let Some(builder) = self.windows.builder()? else { return Ok(None) };
+        let (scan, notes) = self.chosen.choose(self.options(builder)?.build()?)?;
+        Ok(Some((scan, notes)))
     }
 
     /// The scan that was asked for, of a command that can't do without.
-    pub(super) fn resolve(&self) -> Result<PatchScan> {
+    pub(super) fn resolve(&self) -> Result<(PatchScan, Vec<String>)> {
         self.scan()?.ok_or_else(no_window)
     }
 
@@ -389,6 +421,16 @@ impl ScanArgs {
         }
         if let Some(offset) = &self.offset {
             builder = builder.offset(parse::number("offset", offset)?);
+        }
+        if let Some(nodata) = &self.nodata {
+            builder = builder.nodata(nodata.parse::<Nodata>()?);
+        }
+        if let Some(labels) = &self.labels {
+            let at = self.label_at.as_deref().unwrap_or("center").parse()?;
+            builder = builder.labels(AnySource::open(labels, None)?, at);
+        }
+        if let Some(nodata) = &self.label_nodata {
+            builder = builder.label_nodata(nodata.parse::<Nodata>()?);
         }
         if let Some(bytes) = &self.batch_bytes {
             builder = builder.batch_bytes(parse::bytes("batch-bytes", bytes)?);

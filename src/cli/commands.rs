@@ -28,9 +28,10 @@ pub(super) fn run(args: Args) -> Result<()> {
             let target = Target::of(&output, &folder)?;
             refuse_itself(&scan.windows.image, &output)?;
             let compression = compression.map(|text| text.parse()).transpose()?.unwrap_or_default();
-            let scan = scan.resolve()?;
+            let (scan, notes) = scan.resolve()?;
             if !quiet {
                 note_whole_axes(&scan);
+                note(&notes);
             }
             export(&scan, &output, target, IpcOptions { compression, store_columns }, quiet, interrupted)
         }
@@ -40,17 +41,22 @@ pub(super) fn run(args: Args) -> Result<()> {
         }
         Command::Stream { scan, compression, store_columns } => {
             let options = IpcOptions { compression: compression.parse()?, store_columns };
-            stream(&scan.resolve()?, options, interrupted)
+            let (scan, notes) = scan.resolve()?;
+            note(&notes);
+            stream(&scan, options, interrupted)
         }
         #[cfg(feature = "image")]
-        Command::Show { windows, output, across } => {
+        Command::Show { windows, chosen, output, across } => {
             if !output.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("png")) {
                 return Err(Error::argument("output", format!("{}: its ending is not .png", output.display())));
             }
             refuse_itself(&windows.image, &output)?;
             let across = super::parse::number("across", &across)?;
-            let (scan, all) = windows.resolve()?;
+            let (scan, notes) = chosen.choose(windows.resolve()?)?;
             note_whole_axes(&scan);
+            note(&notes);
+            // Rows that were named or drawn are all wanted.
+            let all = windows.names_rows() || chosen.draws_few();
             show(&scan, all, across, &output)
         }
     }
@@ -58,9 +64,10 @@ pub(super) fn run(args: Args) -> Result<()> {
 
 fn info(args: &ScanArgs, json: bool) -> Result<()> {
     let text = match args.scan()? {
-        Some(scan) => {
+        Some((scan, notes)) => {
             if !json {
                 note_whole_axes(&scan);
+                note(&notes);
             }
             ScanInfo::new(&scan).text(json)?
         }
@@ -167,6 +174,13 @@ fn identity(path: &Path) -> io::Result<impl PartialEq + use<>> {
 #[cfg(not(unix))]
 fn identity(path: &Path) -> io::Result<impl PartialEq + use<>> {
     path.canonicalize()
+}
+
+/// Says what rows are not there, and why.
+fn note(notes: &[String]) {
+    for note in notes {
+        let _ = writeln!(io::stderr(), "{}", text::printable(&format!("note: {note}")));
+    }
 }
 
 /// Says which long axes a window takes whole, as whoever typed `--window 8` for squares doesn't expect it. Channels are

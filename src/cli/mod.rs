@@ -5,6 +5,7 @@ mod commands;
 mod info;
 mod parse;
 mod progress;
+mod rows;
 mod stop;
 mod text;
 

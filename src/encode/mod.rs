@@ -7,6 +7,8 @@ mod convert;
 mod coords;
 mod gather;
 mod kernel;
+mod labels;
+mod nodata;
 mod pairs;
 mod shuffle;
 mod stage;
@@ -19,16 +21,21 @@ use std::ops::Range;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, FixedSizeBinaryArray, RecordBatch, RecordBatchOptions};
-use arrow_buffer::Buffer;
+use arrow_array::{ArrayRef, FixedSizeBinaryArray, Float64Array, RecordBatch, RecordBatchOptions};
+use arrow_buffer::{Buffer, NullBuffer};
 use arrow_schema::SchemaRef;
 use serde::{Deserialize, Serialize};
 
 pub use columns::Wrap;
 pub(crate) use convert::Conversion;
 use gather::Gather;
+pub use labels::LabelAt;
+pub(crate) use labels::Labels;
+pub(crate) use nodata::Marker;
+pub use nodata::Nodata;
 pub(crate) use tensor::{flat_type, nested_type};
 
+use crate::feed::Slab;
 use crate::rows::Rows;
 use crate::source::Band;
 use crate::{BufferPool, DType, Error, Grid, Result, StridedView};
@@ -92,8 +99,12 @@ pub(crate) enum Column {
     Patch,
     /// One pixel of the window, by its C-order number.
     Pixel(usize),
-    /// Whether the row is a window.
+    /// Whether the row is a window, in layout columns.
     Valid,
+    /// The share of the patch's pixels that have a value, in the others.
+    Share,
+    /// What another array says of the window.
+    Label,
 }
 
 /// Makes record batches out of bands: which columns, in which layout and type.
@@ -108,7 +119,19 @@ pub(crate) struct Encoder {
     pub(crate) conversion: Option<Conversion>,
     /// One pixel of constant padding.
     pub(crate) fill: [u8; 8],
+    /// The pixels that are null.
+    pub(crate) nodata: Option<Marker>,
+    pub(crate) labels: Option<Arc<Labels>>,
     pub(crate) schema: SchemaRef,
+}
+
+/// What was gathered of some windows.
+#[derive(Default)]
+pub(crate) struct Gathered {
+    /// Their pixels, which [`Encoder::fill`] wrote.
+    pub(crate) patches: Option<Buffer>,
+    /// Their labels, which [`Labels::fill`] wrote.
+    pub(crate) labels: Option<Buffer>,
 }
 
 /// Gathered pixels are converted a piece of this many bytes at a time, so that they never leave the first cache.
@@ -138,7 +161,12 @@ pub(crate) fn converted_rows(grid: &Grid, rows: Range<u64>, from: DType, to: DTy
 impl Encoder {
     /// Whether pixels are needed at all.
     pub(crate) fn needs_pixels(&self) -> bool {
-        self.columns.iter().any(|column| matches!(column, Column::Patch | Column::Pixel(_)))
+        self.columns.iter().any(|column| matches!(column, Column::Patch | Column::Pixel(_) | Column::Share))
+    }
+
+    /// The labels, if they are asked for.
+    pub(crate) fn needed_labels(&self) -> Option<&Arc<Labels>> {
+        self.labels.as_ref().filter(|_| self.columns.contains(&Column::Label))
     }
 
     /// The type of the pixels in the table.
@@ -146,21 +174,30 @@ impl Encoder {
         self.conversion.as_ref().map_or(self.dtype, |c| c.to())
     }
 
-    /// The table of the windows `rows`. `band` holds every pixel that they touch, if pixels are asked for.
-    pub(crate) fn encode(&self, band: Option<&Band>, rows: Range<u64>, pool: &BufferPool) -> Result<RecordBatch> {
+    /// The table of the windows `rows`. `slab` holds every pixel that they touch, if pixels are asked for.
+    pub(crate) fn encode(&self, slab: &Slab, rows: &Rows<'_>, pool: &BufferPool) -> Result<RecordBatch> {
         if self.layout == Layout::Columns {
-            return columns::encode(self, band, rows, pool);
+            let Rows::Range(range) = rows else { unreachable!("the builder gives this layout all windows of a range") };
+            return columns::encode(self, slab.image.as_ref(), range.clone(), pool);
         }
-        let rows = Rows::Range(rows);
-        let values = match band {
-            Some(band) => {
-                let mut values = pool.take(rows.len() * self.patch_bytes())?;
-                self.fill(band, &rows, &mut values, pool)?;
-                Some(values.freeze())
-            }
-            None => None,
-        };
-        self.batch(values, &rows, pool)
+        let mut gathered = Gathered::default();
+        if let Some(band) = &slab.image {
+            let mut values = pool.take(rows.len() * self.gathered_bytes())?;
+            self.fill(band, rows, &mut values, pool)?;
+            gathered.patches = Some(values.freeze());
+        }
+        if let (Some(band), Some(labels)) = (&slab.labels, &self.labels) {
+            let mut records = pool.take(rows.len() * labels.record())?;
+            labels.fill(band, rows, &mut records, pool)?;
+            gathered.labels = Some(records.freeze());
+        }
+        self.batch(gathered, rows, pool)
+    }
+
+    /// Bytes of a patch as [`fill`](Self::fill) writes it: where pixels may be null they are told before they are
+    /// converted.
+    pub(crate) fn gathered_bytes(&self) -> usize {
+        if self.nodata.is_some() { self.cells() * self.dtype.size() } else { self.patch_bytes() }
     }
 
     /// Bytes of a patch in the table.
@@ -168,13 +205,15 @@ impl Encoder {
         self.cells() * self.out_dtype().size()
     }
 
-    fn cells(&self) -> usize {
+    /// Pixels of a patch.
+    pub(crate) fn cells(&self) -> usize {
         self.grid.patch_shape().iter().product::<u64>() as usize
     }
 
-    /// Writes the pixels of the windows `rows`, densely, in the type of the table. `out` has exactly their bytes.
+    /// Writes the pixels of the windows `rows`, densely, in the type of the table; if pixels may be null, in that of the
+    /// source. `out` has exactly their bytes.
     pub(crate) fn fill(&self, band: &Band, rows: &Rows<'_>, out: &mut [u8], pool: &BufferPool) -> Result<()> {
-        let Some(conversion) = &self.conversion else {
+        let Some(conversion) = self.conversion.as_ref().filter(|_| self.nodata.is_none()) else {
             Gather::new(&self.grid, band, self.fill).copy(rows, out);
             return Ok(());
         };
@@ -219,27 +258,56 @@ impl Encoder {
         Ok(Band { view, region })
     }
 
-    /// The table of the windows `rows` around their pixels, which [`fill`](Self::fill) wrote.
-    pub(crate) fn batch(&self, values: Option<Buffer>, rows: &Rows<'_>, pool: &BufferPool) -> Result<RecordBatch> {
+    /// The table of the windows `rows` around what was gathered of them.
+    pub(crate) fn batch(&self, gathered: Gathered, rows: &Rows<'_>, pool: &BufferPool) -> Result<RecordBatch> {
+        let Gathered { mut patches, labels } = gathered;
+        let mut nulls = None;
+        if let (Some(marker), Some(raw)) = (&self.nodata, &patches) {
+            let raw = &raw[..rows.len() * self.gathered_bytes()];
+            nulls = marker.nulls(raw);
+            if let Some(conversion) = &self.conversion {
+                let mut converted = pool.take(rows.len() * self.patch_bytes())?;
+                conversion.apply(raw, &mut converted);
+                patches = Some(converted.freeze());
+            }
+        }
         let mut arrays: Vec<ArrayRef> = Vec::with_capacity(self.columns.len());
         for column in &self.columns {
-            arrays.push(match (column, &values) {
-                (Column::Window, _) => coords::windows(rows, pool)?,
-                (Column::Start(axis), _) => coords::starts(&self.grid, *axis, rows, pool)?,
-                (Column::Patch, Some(values)) => self.patches(values.clone(), rows.len())?,
-                (Column::Patch, None) => unreachable!("patches are asked for, so the reader brings a band"),
-                (Column::Pixel(_) | Column::Valid, _) => unreachable!("columns of layout columns only"),
+            arrays.push(match (column, &patches, &labels) {
+                (Column::Window, ..) => coords::windows(rows, pool)?,
+                (Column::Start(axis), ..) => coords::starts(&self.grid, *axis, rows, pool)?,
+                (Column::Patch, Some(values), _) => self.patches(values.clone(), rows.len(), nulls.clone())?,
+                (Column::Share, ..) => Arc::new(self.shares(rows.len(), nulls.as_ref())),
+                (Column::Label, _, Some(records)) => match &self.labels {
+                    Some(labels) => labels.array(records.clone(), rows.len(), pool)?,
+                    None => unreachable!("the column is there because labels are"),
+                },
+                (Column::Patch, None, _) => unreachable!("patches are asked for, so the reader brings a band"),
+                (Column::Label, _, None) => unreachable!("labels are asked for, so the reader brings a band"),
+                (Column::Pixel(_) | Column::Valid, ..) => unreachable!("columns of layout columns only"),
             });
         }
         let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
         Ok(RecordBatch::try_new_with_options(self.schema.clone(), arrays, &options)?)
     }
 
-    fn patches(&self, values: Buffer, count: usize) -> Result<ArrayRef> {
+    /// The share of each patch that is not null.
+    fn shares(&self, count: usize, nulls: Option<&NullBuffer>) -> Float64Array {
+        let cells = self.cells();
+        let share = |row: usize| match nulls {
+            None => 1.0,
+            Some(nulls) => nulls.inner().slice(row * cells, cells).count_set_bits() as f64 / cells as f64,
+        };
+        (0..count).map(share).collect()
+    }
+
+    fn patches(&self, values: Buffer, count: usize, nulls: Option<NullBuffer>) -> Result<ArrayRef> {
         let dtype = self.out_dtype();
         match self.layout {
-            Layout::Tensor => tensor::nested(values, dtype, count, &self.grid),
-            Layout::FixedShapeTensor => tensor::flat(values, dtype, count, self.cells()),
+            Layout::Tensor => {
+                tensor::nested(values, dtype, count, &self.grid.patch_shape(), self.nodata.is_some(), nulls)
+            }
+            Layout::FixedShapeTensor => tensor::flat(values, dtype, count, self.cells(), nulls),
             Layout::Binary => {
                 let values = values.slice_with_length(0, count * self.patch_bytes());
                 Ok(Arc::new(FixedSizeBinaryArray::try_new(self.patch_bytes() as i32, values, None)?))

@@ -35,8 +35,13 @@ use crate::{BufferPool, Error, Layout, PatchScan, Result};
 /// The expression fails when it is used if the layout is `columns`, and on a column that holds no integers; a query
 /// fails on an id that is not one of the grid, and if the source can't be read.
 pub fn patch_of(scan: &PatchScan, ids: impl Into<Expr>) -> Expr {
+    gathered_of(scan, TableColumn::Patch, ids.into()).alias("patch")
+}
+
+/// A column of the table that is gathered, for the windows with these ids.
+pub(super) fn gathered_of(scan: &PatchScan, column: TableColumn, ids: Expr) -> Expr {
     // An expression can't fail before it meets a frame.
-    let gather = Gather::new(scan).map(Arc::new).map_err(|error| error.to_string());
+    let gather = Gather::new(scan, column).map(Arc::new).map_err(|error| error.to_string());
     let failed = |message: &String| PolarsError::ComputeError(message.clone().into());
     let typed = gather.clone();
     let dtype = move |_: &Schema, ids: &Field| {
@@ -45,7 +50,12 @@ pub fn patch_of(scan: &PatchScan, ids: impl Into<Expr>) -> Expr {
         Ok(Field::new(ids.name().clone(), gather.dtype.clone()))
     };
     let patches = move |ids: Column| gather.as_ref().map_err(failed)?.patches(&ids);
-    ids.into().map_with_fmt_str(patches, dtype, "windrow.patch").alias("patch")
+    let name = match column {
+        TableColumn::Label => "windrow.label",
+        TableColumn::Share => "windrow.valid",
+        _ => "windrow.patch",
+    };
+    ids.map_with_fmt_str(patches, dtype, name)
 }
 
 /// Refuses what can't be ids.
@@ -87,27 +97,18 @@ struct Gather {
 }
 
 impl Gather {
-    fn new(scan: &PatchScan) -> Result<Self> {
+    fn new(scan: &PatchScan, column: TableColumn) -> Result<Self> {
         let plan = scan.plan();
         let encoder = &plan.encoder;
         if encoder.layout == Layout::Columns {
             let message = "single windows are no slices of the source: expected layout tensor or binary";
             return Err(Error::argument("layout", message));
         }
-        let columns = vec![TableColumn::Patch];
+        let columns = vec![column];
         let info = TableInfo::from_schema(&encoder.schema)?
             .ok_or_else(|| Error::format("schema metadata", "a scan without how it was made"))?;
-        let schema = schema(&encoder.grid, &columns, &info)?;
-        let encoder = Encoder {
-            grid: encoder.grid.clone(),
-            columns,
-            layout: encoder.layout,
-            wrap: encoder.wrap,
-            dtype: encoder.dtype,
-            conversion: encoder.conversion,
-            fill: encoder.fill,
-            schema,
-        };
+        let schema = schema(&encoder.grid, &columns, &info, encoder.labels.as_deref())?;
+        let encoder = Encoder { columns, schema, ..(**encoder).clone() };
         let none = arrow_array::new_empty_array(encoder.schema.field(0).data_type());
         let dtype =
             ffi::column("patch", &none).map_err(|error| Error::argument("dtype", error.to_string()))?.dtype().clone();
@@ -152,7 +153,9 @@ impl Gather {
             None => self.taker()?,
         };
         let batch = taker.take(ids)?;
-        self.scan.plan().gathered.fetch_add(ids.len() as u64, Ordering::Relaxed);
+        if self.encoder.needs_pixels() {
+            self.scan.plan().gathered.fetch_add(ids.len() as u64, Ordering::Relaxed);
+        }
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(taker);
         ffi::column(name, batch.column(0) as &dyn Array)
     }
@@ -160,7 +163,7 @@ impl Gather {
     fn taker(&self) -> Result<PatchTaker> {
         let source = self.scan.source();
         let whole = Region::whole(&source.info().shape);
-        if !source.info().resident || source.view().is_some() || whole.pixels() == 0 {
+        if !source.info().resident || source.view().is_some() || whole.pixels() == 0 || !self.encoder.needs_pixels() {
             return PatchTaker::new(&**source, self.encoder.clone());
         }
         // Other threads wait for the one that decodes.

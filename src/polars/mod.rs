@@ -51,6 +51,7 @@ mod frame;
 mod gather;
 mod morsel;
 mod rolling;
+mod rows;
 
 use polars::prelude::{Expr, LazyFrame, PolarsResult, col};
 
@@ -88,7 +89,11 @@ pub fn scan(scan: &PatchScan) -> PolarsResult<LazyFrame> {
     let schema = scan.schema();
     let named = || encoder.columns.iter().zip(schema.fields());
     let mut frame = frame::windows(scan.rows(), morsel::rows(scan))?;
-    // In two steps: a filter on coordinates is moved below the patches, but not below the coordinates.
+    let selection = &scan.plan().selection;
+    if !selection.is_all() {
+        frame = frame.with_columns([rows::windows(selection.clone())]);
+    }
+    // In steps: a filter on coordinates is moved below the patches, but not below the coordinates.
     let starts = named().filter_map(|(column, field)| match column {
         Column::Start(sliding) => Some(coords::start(scan.grid(), *sliding).alias(field.name().as_str())),
         _ => None,
@@ -97,8 +102,12 @@ pub fn scan(scan: &PatchScan) -> PolarsResult<LazyFrame> {
     if !starts.is_empty() {
         frame = frame.with_columns(starts);
     }
-    if encoder.needs_pixels() {
-        frame = frame.with_columns([patch(scan)]);
+    let gathered: Vec<_> = named()
+        .filter(|(column, _)| matches!(column, Column::Patch | Column::Share | Column::Label))
+        .map(|(column, field)| gather::gathered_of(scan, *column, col("window")).alias(field.name().as_str()))
+        .collect();
+    if !gathered.is_empty() {
+        frame = frame.with_columns(gathered);
     }
     Ok(frame.select(named().map(|(_, field)| col(field.name().as_str())).collect::<Vec<_>>()))
 }

@@ -17,7 +17,7 @@ pub(super) fn scan(scan: &PatchScan) -> PolarsResult<LazyFrame> {
     let plan = scan.plan();
     let rows = scan.rows();
     let block = (rows.end - rows.start).clamp(1, BLOCK_WINDOWS);
-    for batch in PatchReader::new(&*plan.source, plan.encoder.clone(), rows, block, 0)? {
+    for batch in PatchReader::new(plan, block, 0)? {
         let frame = ffi::data_frame(&batch.map_err(Error::from)?)?;
         match frames.last_mut() {
             Some(last) if ((last.height() + frame.height()) as u64) < FRAME_ROWS => {

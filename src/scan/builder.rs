@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use super::columns::{self, row_bytes};
 use super::{PatchScan, Plan};
-use crate::encode::{Conversion, Encoder, Layout, Wrap};
-use crate::schema::{TableInfo, TableSource, schema};
+use crate::encode::{Conversion, Encoder, LabelAt, Labels, Layout, Marker, Nodata, Wrap};
+use crate::rows::Selection;
+use crate::schema::{TableInfo, TableLabels, TableSource, schema};
 use crate::source::AnySource;
-use crate::{DType, Error, ErrorKind, Grid, Result, WindowSpec};
+use crate::window::by;
+use crate::{DType, Error, ErrorKind, Grid, PadMode, Result, WindowSpec};
 
 /// Bytes of a batch, unless asked for otherwise: large enough to make the overhead of a batch nothing, small enough to
 /// stay in cache; two huge pages.
@@ -38,6 +40,8 @@ const MOST_BLOCK_ROWS: u64 = 1 << 30;
 pub struct ScanBuilder {
     source: AnySource,
     spec: WindowSpec,
+    selection: Option<Selection>,
+    grid_of_rows: Option<Grid>,
     rows: Option<(Bound<u64>, Bound<u64>)>,
     columns: Option<Vec<String>>,
     layout: Layout,
@@ -46,6 +50,9 @@ pub struct ScanBuilder {
     scale: f64,
     offset: f64,
     lossy: bool,
+    nodata: Option<Nodata>,
+    labels: Option<(AnySource, LabelAt)>,
+    label_nodata: Option<Nodata>,
     batch_bytes: u64,
     batch_rows: Option<u64>,
     prefetch: Option<usize>,
@@ -56,6 +63,8 @@ impl ScanBuilder {
         Self {
             source,
             spec,
+            selection: None,
+            grid_of_rows: None,
             rows: None,
             columns: None,
             layout: Layout::Tensor,
@@ -64,13 +73,34 @@ impl ScanBuilder {
             scale: 1.0,
             offset: 0.0,
             lossy: false,
+            nodata: None,
+            labels: None,
+            label_nodata: None,
             batch_bytes: BATCH_BYTES,
             batch_rows: None,
             prefetch: None,
         }
     }
 
-    /// Only the windows with these ids. Default: all.
+    /// The rows of another scan, which has the same grid: the same windows in the same order. Default: all windows.
+    ///
+    /// ```
+    /// use windrow::{DType, PatchScan, StridedView, WindowSpec};
+    ///
+    /// let (image, spec) = (StridedView::from_vec(vec![7u8; 100], &[10, 10])?, WindowSpec::new([3, 3]));
+    /// let sample = PatchScan::new(image.clone(), spec.clone())?.sample(5, 42)?;
+    /// let converted = PatchScan::builder(image, spec).dtype(DType::F32).rows_of(&sample).build()?;
+    /// assert_eq!(converted.windows(0..5)?, sample.windows(0..5)?);
+    /// # Ok::<(), windrow::Error>(())
+    /// ```
+    pub fn rows_of(mut self, scan: &PatchScan) -> Self {
+        let rows = scan.rows();
+        self.selection = Some(scan.0.selection.clone());
+        self.grid_of_rows = Some(scan.grid().clone());
+        self.rows(rows)
+    }
+
+    /// Only these rows: of all windows by id, or as [`PatchScan::rows`] counts them. Default: all.
     pub fn rows(mut self, rows: impl RangeBounds<u64>) -> Self {
         self.rows = Some((rows.start_bound().cloned(), rows.end_bound().cloned()));
         self
@@ -121,6 +151,52 @@ impl ScanBuilder {
         self
     }
 
+    /// The value of pixels that have none: they are null in the table, and a column `valid` says which share of each
+    /// patch is not. Default: every pixel has a value.
+    ///
+    /// Padding is null where it has this value.
+    ///
+    /// ```
+    /// use windrow::{PatchScan, StridedView, WindowSpec};
+    ///
+    /// let image = StridedView::from_vec(vec![0.0, 1.0, f32::NAN, 3.0], &[2, 2])?;
+    /// let scan = PatchScan::builder(image, WindowSpec::new([2, 2])).nodata(f64::NAN).build()?;
+    /// let batch = scan.reader()?.next().expect("one row")?;
+    /// # use arrow_array::cast::AsArray;
+    /// assert_eq!(batch["valid"].as_primitive::<arrow_array::types::Float64Type>().value(0), 0.75);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn nodata(mut self, nodata: impl Into<Nodata>) -> Self {
+        self.nodata = Some(nodata.into());
+        self
+    }
+
+    /// A column `label`: what another array, whose axes are those that the window slides over, says of each window. It
+    /// has the type of that array.
+    ///
+    /// ```
+    /// use arrow_array::cast::AsArray;
+    /// use arrow_array::types::UInt8Type;
+    /// use windrow::{LabelAt, PatchScan, StridedView, WindowSpec};
+    ///
+    /// let image = StridedView::from_vec(vec![0f32; 48], &[4, 4, 3])?;
+    /// let classes = StridedView::from_vec((0..16u8).collect(), &[4, 4])?;
+    /// let scan = PatchScan::builder(image, WindowSpec::new([3, 3])).labels(classes, LabelAt::Center).build()?;
+    /// let batch = scan.reader()?.next().expect("four rows")?;
+    /// assert_eq!(batch["label"].as_primitive::<UInt8Type>().values(), &[5, 6, 9, 10]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn labels(mut self, labels: impl Into<AnySource>, at: LabelAt) -> Self {
+        self.labels = Some((labels.into(), at));
+        self
+    }
+
+    /// The label of pixels that have none: it is null in the table, and counts for nothing. Default: every pixel has one.
+    pub fn label_nodata(mut self, nodata: impl Into<Nodata>) -> Self {
+        self.label_nodata = Some(nodata.into());
+        self
+    }
+
     /// About how many bytes a batch has; at least a row. Default: 4 MiB.
     pub fn batch_bytes(mut self, bytes: u64) -> Self {
         self.batch_bytes = bytes;
@@ -148,9 +224,20 @@ impl ScanBuilder {
     pub fn build(self) -> Result<PatchScan> {
         let info = self.source.info();
         let grid = Grid::new(&self.spec, &info.shape, info.axes.as_deref())?;
-        let rows = self.resolve_rows(grid.windows())?;
+        if self.grid_of_rows.as_ref().is_some_and(|of| of.grid_shape() != grid.grid_shape()) {
+            return Err(Error::argument("rows", "they are those of a scan that has another grid"));
+        }
+        let selection = self.selection.clone().unwrap_or_else(|| Selection::all(grid.windows()));
+        let rows = self.resolve_rows(selection.len())?;
         columns::check_layout(&grid, self.layout)?;
-        let columns = columns::resolve(&grid, self.layout, self.wrap, self.columns.as_deref())?;
+        let nodata = self.nodata.map(|nodata| marker(nodata, &self.source, "nodata")).transpose()?;
+        let labels = self.resolve_labels(&grid)?;
+        check_nulls(self.layout, nodata.is_some(), labels.is_some())?;
+        super::rows::check_layout(self.layout, &selection)?;
+        let columns = columns::resolve(
+            &columns::all(&grid, self.layout, self.wrap, nodata.is_some(), labels.is_some()),
+            self.columns.as_deref(),
+        )?;
         let dtype = self.dtype.unwrap_or(if (self.scale, self.offset) == (1.0, 0.0) || info.dtype.is_float() {
             info.dtype
         } else {
@@ -160,7 +247,7 @@ impl ScanBuilder {
         check_patch(&grid, dtype, info.dtype)?;
         let batch_rows = match self.layout {
             Layout::Columns => self.resolve_block(&grid, rows.end - rows.start)?,
-            _ => self.resolve_batch_rows(row_bytes(&grid, &columns, dtype), rows.end - rows.start)?,
+            _ => self.resolve_batch_rows(row_bytes(&grid, &columns, dtype, labels.as_ref()), rows.end - rows.start)?,
         };
         let table = TableInfo {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -176,20 +263,30 @@ impl ScanBuilder {
             layout: self.layout,
             wrap: self.wrap,
             rows: (rows.start, rows.end),
+            selection: selection.steps().to_vec(),
             scale: self.scale,
             offset: self.offset,
+            nodata: nodata.map(|marker| marker.value),
+            labels: labels.as_ref().map(|labels| TableLabels {
+                name: labels.source.info().name.clone(),
+                at: labels.at,
+                nodata: labels.nodata.map(|marker| marker.value),
+            }),
         };
-        let schema = schema(&grid, &columns, &table)?;
+        let schema = schema(&grid, &columns, &table, labels.as_ref())?;
         let fill = self.spec.pad_value.to_cell(info.dtype)?;
         let threads = rayon::current_num_threads();
         // Slices are made faster than a thread is woken.
         let worth = threads > 1 && self.layout != Layout::Columns;
         let prefetch = self.prefetch.unwrap_or(if worth { threads + 1 } else { 0 });
         let (layout, wrap, dtype) = (self.layout, self.wrap, info.dtype);
-        let encoder = Arc::new(Encoder { grid, columns, layout, wrap, dtype, conversion, fill, schema });
+        let labels = labels.map(Arc::new);
+        let encoder =
+            Arc::new(Encoder { grid, columns, layout, wrap, dtype, conversion, fill, nodata, labels, schema });
         Ok(PatchScan(Arc::new(Plan {
             source: self.source,
             spec: self.spec,
+            selection,
             rows,
             batch_rows,
             prefetch,
@@ -197,6 +294,28 @@ impl ScanBuilder {
             #[cfg(feature = "polars")]
             gathered: Default::default(),
         })))
+    }
+
+    fn resolve_labels(&self, grid: &Grid) -> Result<Option<Labels>> {
+        let Some((source, at)) = &self.labels else {
+            if self.label_nodata.is_some() {
+                return Err(Error::argument("label_nodata", "there are no labels that it could mark"));
+            }
+            return Ok(None);
+        };
+        let nodata = self.label_nodata.map(|nodata| marker(nodata, source, "label_nodata")).transpose()?;
+        let over = over("labels", grid, &self.source, source)?;
+        let padded = grid.sliding().any(|axis| axis.interior() != (0..axis.count));
+        if *at == LabelAt::Patch && padded && self.spec.pad_mode == PadMode::Constant && nodata.is_none() {
+            let message = "patches of labels reach into the padding, which has none: expected a label_nodata for it";
+            return Err(Error::argument("labels", message));
+        }
+        let labels = Labels { source: source.clone(), grid: over, at: *at, nodata };
+        if *at == LabelAt::Patch {
+            let dtype = labels.dtype();
+            check_patch(&labels.grid, dtype, dtype)?;
+        }
+        Ok(Some(labels))
     }
 
     fn resolve_rows(&self, windows: u64) -> Result<std::ops::Range<u64>> {
@@ -253,6 +372,57 @@ impl ScanBuilder {
         // Blocks overlap by the extent of a window: several of those, so that little is read into two.
         let lines = (self.batch_bytes / line).max(axis.extent.saturating_mul(4)) / axis.step;
         Ok(windows.saturating_mul(lines.max(1)).min(most))
+    }
+}
+
+/// The marker of a source's pixels.
+pub(super) fn marker(nodata: Nodata, source: &AnySource, name: &'static str) -> Result<Marker> {
+    let value = match nodata {
+        Nodata::Value(value) => value,
+        Nodata::OfFile => source.nodata().ok_or_else(|| {
+            Error::argument(name, format!("{} does not say which value marks pixels without one", source.info().name))
+        })?,
+    };
+    Marker::new(value, source.info().dtype, name)
+}
+
+/// The windows of a grid over another array, which has the axes that the window slides over. `name` is what the array
+/// is for.
+pub(super) fn over(name: &'static str, grid: &Grid, image: &AnySource, array: &AnySource) -> Result<Grid> {
+    let expected: Vec<_> = grid.sliding().map(|axis| axis.len).collect();
+    if array.info().shape != expected {
+        let axes: Vec<_> = grid.sliding().map(|axis| axis.name.as_str()).collect();
+        let (got, expected) = (by(&array.info().shape), by(&expected));
+        let message =
+            format!("{} is of shape {got}: expected {expected} ({}), as the image", array.info().name, axes.join(", "));
+        return Err(Error::argument(name, message));
+    }
+    if let (Some(here), Some(there)) = (array.georeference(), image.georeference())
+        && here != there
+    {
+        let message =
+            format!("{} lies elsewhere: its pixels are at {here}, those of the image at {there}", array.info().name);
+        return Err(Error::argument(name, message));
+    }
+    Ok(grid.over_sliding())
+}
+
+/// Nulls and labels stand in columns of their own, and single pixels in lists.
+fn check_nulls(layout: Layout, nodata: bool, labels: bool) -> Result<()> {
+    match layout {
+        Layout::Binary if nodata => {
+            let message = "nodata makes single pixels null, which bytes can't be: expected layout tensor or \
+                           fixed-shape-tensor";
+            Err(Error::argument("layout", message))
+        }
+        Layout::Columns if nodata || labels => {
+            let what = if nodata { "pixels that are null" } else { "labels" };
+            Err(Error::argument(
+                "layout",
+                format!("columns has no {what}: expected layout tensor or fixed-shape-tensor"),
+            ))
+        }
+        _ => Ok(()),
     }
 }
 

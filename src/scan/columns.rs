@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::encode::{Column, Layout, Wrap, columns};
+use crate::encode::{Column, Labels, Layout, Wrap, columns};
 use crate::{DType, Error, Grid, Result};
 
 /// Columns that a table may have: engines slow down long before.
@@ -26,11 +26,10 @@ pub(super) fn check_layout(grid: &Grid, layout: Layout) -> Result<()> {
     Ok(())
 }
 
-/// The columns asked for, in their order; `None` asks for all.
-pub(super) fn resolve(grid: &Grid, layout: Layout, wrap: Wrap, asked: Option<&[String]>) -> Result<Vec<Column>> {
-    let all = all(grid, layout, wrap);
+/// The columns asked for, in their order, of all that the table can have; `None` asks for all.
+pub(super) fn resolve(all: &[(String, Column)], asked: Option<&[String]>) -> Result<Vec<Column>> {
     let mut known = HashMap::with_capacity(all.len());
-    for (name, column) in &all {
+    for (name, column) in all {
         if known.insert(name.as_str(), *column).is_some() {
             return Err(Error::argument("axes", format!("two columns would be named {name:?}: rename that axis")));
         }
@@ -38,7 +37,7 @@ pub(super) fn resolve(grid: &Grid, layout: Layout, wrap: Wrap, asked: Option<&[S
     let Some(asked) = asked else { return Ok(all.iter().map(|(_, column)| *column).collect()) };
     let refuse = |message: String| Err(Error::argument("columns", message));
     if asked.is_empty() {
-        return refuse(format!("none asked for: expected some of {}", list(&all)));
+        return refuse(format!("none asked for: expected some of {}", list(all)));
     }
     let mut chosen = Vec::with_capacity(asked.len());
     for name in asked {
@@ -48,7 +47,7 @@ pub(super) fn resolve(grid: &Grid, layout: Layout, wrap: Wrap, asked: Option<&[S
             None if name == "patch" => {
                 chosen.extend(all.iter().map(|(_, column)| *column).filter(|c| matches!(c, Column::Pixel(_))));
             }
-            None => return refuse(format!("no column {name:?}: the table has {}", list(&all))),
+            None => return refuse(format!("no column {name:?}: the table has {}", list(all))),
         }
     }
     let mut seen = HashSet::with_capacity(chosen.len());
@@ -60,10 +59,16 @@ pub(super) fn resolve(grid: &Grid, layout: Layout, wrap: Wrap, asked: Option<&[S
 }
 
 /// Every column that the table can have.
-fn all(grid: &Grid, layout: Layout, wrap: Wrap) -> Vec<(String, Column)> {
+pub(super) fn all(grid: &Grid, layout: Layout, wrap: Wrap, nodata: bool, labels: bool) -> Vec<(String, Column)> {
     let mut all = vec![("window".to_owned(), Column::Window)];
     all.extend(grid.sliding().enumerate().map(|(i, axis)| (axis.name.clone(), Column::Start(i))));
     if layout != Layout::Columns {
+        if labels {
+            all.push(("label".to_owned(), Column::Label));
+        }
+        if nodata {
+            all.push(("valid".to_owned(), Column::Share));
+        }
         all.push(("patch".to_owned(), Column::Patch));
         return all;
     }
@@ -85,10 +90,11 @@ fn list(all: &[(String, Column)]) -> String {
 }
 
 /// Bytes of one row of these columns.
-pub(super) fn row_bytes(grid: &Grid, columns: &[Column], dtype: DType) -> u64 {
+pub(super) fn row_bytes(grid: &Grid, columns: &[Column], dtype: DType, labels: Option<&Labels>) -> u64 {
     let patch = grid.patch_shape().iter().product::<u64>() * dtype.size() as u64;
     let bytes = |column: &Column| match column {
-        Column::Window | Column::Start(_) => 8,
+        Column::Window | Column::Start(_) | Column::Share => 8,
+        Column::Label => labels.map_or(0, Labels::bytes),
         Column::Patch => patch,
         Column::Pixel(_) => dtype.size() as u64,
         Column::Valid => 1,

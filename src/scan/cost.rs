@@ -32,9 +32,17 @@ impl Cost {
             Layout::Columns => columns_batch(plan, lines),
             _ => (batch_bytes, dense_copies(plan)),
         };
-        let flying = (plan.prefetch as u64 + 1).min(rows.div_ceil(plan.batch_rows));
-        let batch_bytes = batch_bytes.saturating_add(conversion_bytes(plan));
-        let peak_bytes = pass_bytes.saturating_add(flying.saturating_mul(batch_bytes)).saturating_add(PROGRAM_BYTES);
+        let flying = (plan.flying() as u64 + 1).min(rows.div_ceil(plan.batch_rows));
+        // Ids of rows that are no neighbours are listed; of a file, what was read in its order is brought into theirs.
+        let listed = if plan.selection.is_all() { 0 } else { plan.batch_rows * 8 };
+        let again = if plan.is_resident() || plan.selection.is_sorted() { 0 } else { batch_bytes };
+        let batch_bytes =
+            batch_bytes.saturating_add(conversion_bytes(plan)).saturating_add(listed).saturating_add(again);
+        let peak_bytes = pass_bytes
+            .saturating_add(label_bytes(plan, lines))
+            .saturating_add(plan.selection.bytes())
+            .saturating_add(flying.saturating_mul(batch_bytes))
+            .saturating_add(PROGRAM_BYTES);
         Self { band_bytes, peak_bytes, copies }
     }
 }
@@ -42,6 +50,10 @@ impl Cost {
 /// The most places on the first sliding axis that a batch touches.
 fn lines(plan: &Plan) -> u64 {
     let grid = &plan.encoder.grid;
+    if !plan.selection.is_all() {
+        // A file is read window by window.
+        return 1;
+    }
     let line = grid.sliding().skip(1).map(|axis| axis.count).product::<u64>().max(1);
     (plan.batch_rows - 1).div_ceil(line).saturating_add(1).min(grid.axes()[grid.sliding_axes()[0]].count)
 }
@@ -51,16 +63,27 @@ fn bands(plan: &Plan, lines: u64) -> (u64, u64) {
     let grid = &plan.encoder.grid;
     let number = grid.sliding_axes()[0];
     let axis = &grid.axes()[number];
-    let full = grid.region(plan.rows.clone());
+    let full = grid.region(plan.hull());
     let inside = lines.saturating_sub(1).saturating_mul(axis.step).saturating_add(axis.extent);
-    let reach = inside.max(border_reach(plan, number));
+    let reach = if plan.selection.is_all() { inside.max(border_reach(plan, number)) } else { inside };
     let line = grid.sliding().skip(1).map(|axis| axis.count).product::<u64>().max(1);
     let advance = if reach > inside { reach } else { (plan.batch_rows.div_ceil(line)).saturating_mul(axis.step) };
     let info = plan.source.info();
     // An image file that is decoded whole is in memory whole, whatever rows are asked for.
     let decoded = if info.resident && plan.source.view().is_none() { info.bytes() } else { 0 };
-    let pass = pass_bytes(info, &full, number, reach, advance, plan.prefetch as u64);
+    let pass = pass_bytes(info, &full, number, reach, advance, plan.flying() as u64);
     (band_bytes(info, &full, number, reach).max(decoded), pass.max(decoded).saturating_add(info.working_bytes))
+}
+
+/// The most bytes of labels that a pass holds.
+fn label_bytes(plan: &Plan, lines: u64) -> u64 {
+    let Some(labels) = plan.encoder.needed_labels() else { return 0 };
+    let (info, axis) = (labels.source.info(), &labels.grid.axes()[0]);
+    let full = labels.grid.region(plan.hull());
+    let reach = lines.saturating_sub(1).saturating_mul(axis.step).saturating_add(axis.extent);
+    let decoded = if info.resident && labels.source.view().is_none() { info.bytes() } else { 0 };
+    let pass = pass_bytes(info, &full, 0, reach, lines.saturating_mul(axis.step), plan.flying() as u64);
+    pass.max(decoded).saturating_add(info.working_bytes)
 }
 
 /// The most pixels along the first sliding axis that a batch at either end needs: padding may mirror or wrap, and so
@@ -89,6 +112,12 @@ fn conversion_bytes(plan: &Plan) -> u64 {
     if encoder.conversion.is_none() || encoder.layout == Layout::Columns || !encoder.needs_pixels() {
         return 0;
     }
+    if encoder.nodata.is_some() {
+        return plan.batch_rows.saturating_mul(encoder.gathered_bytes() as u64);
+    }
+    if !plan.selection.is_all() {
+        return (encoder.cells() * encoder.dtype.size()).max(16 << 10) as u64;
+    }
     let rows = plan.rows.start..plan.rows.end.min(plan.rows.start + plan.batch_rows);
     let window = encoder.grid.patch_shape().iter().product::<u64>() * encoder.dtype.size() as u64;
     converted_rows(&encoder.grid, rows, encoder.dtype, encoder.out_dtype())
@@ -101,6 +130,8 @@ fn dense_copies(plan: &Plan) -> String {
     let name = &grid.axes()[grid.sliding_axes()[0]].name;
     if info.resident {
         "every row into its batch; the source is in memory whole".to_owned()
+    } else if !plan.selection.is_all() && !plan.selection.is_sorted() {
+        "every row into its batch; the source is read forward once a batch, since rows are in another order".to_owned()
     } else if wraps(plan) {
         format!("every row into its batch; wrapping takes both ends of axis {name} at once")
     } else {

@@ -36,6 +36,8 @@ pub struct Explain {
     pub dtype: DType,
     /// Rows of this scan.
     pub rows: u64,
+    /// What was done to the rows, in words; empty if they are neighbours of the grid.
+    pub selection: Vec<String>,
     /// Bytes a row.
     pub row_bytes: u64,
     /// Bytes of all rows, if they were made at once.
@@ -64,7 +66,7 @@ impl Explain {
         let (info, grid) = (plan.source.info(), &encoder.grid);
         let dtype = encoder.out_dtype();
         let rows = plan.rows.end - plan.rows.start;
-        let row_bytes = row_bytes(grid, &encoder.columns, dtype);
+        let row_bytes = row_bytes(grid, &encoder.columns, dtype, encoder.labels.as_deref());
         let batch_rows = plan.batch_rows;
         let batch_bytes = batch_rows * row_bytes;
         let cost = Cost::new(plan, batch_bytes);
@@ -80,13 +82,14 @@ impl Explain {
             layout: encoder.layout,
             dtype,
             rows,
+            selection: plan.selection.steps().iter().map(ToString::to_string).collect(),
             row_bytes,
             dense_bytes,
             base_bytes: info.bytes(),
             blow_up: dense_bytes as f64 / info.bytes().max(1) as f64,
             batch_rows,
             batch_bytes,
-            prefetch: plan.prefetch,
+            prefetch: plan.flying(),
             band_bytes: cost.band_bytes,
             peak_bytes: cost.peak_bytes,
             copies: cost.copies,
@@ -99,7 +102,8 @@ impl fmt::Display for Explain {
         let axes: Vec<_> = self.axes.iter().zip(&self.shape).map(|(name, n)| format!("{name} {n}")).collect();
         writeln!(f, "source      {}  {}  {}", self.source, axes.join(", "), self.source_dtype)?;
         writeln!(f, "windows     {} of {}", by(&self.grid_shape), by(&self.patch_shape))?;
-        writeln!(f, "rows        {}", grouped(self.rows))?;
+        let of = if self.selection.is_empty() { String::new() } else { format!(" of {}", self.selection.join("; ")) };
+        writeln!(f, "rows        {}{of}", grouped(self.rows))?;
         writeln!(f, "columns     {}  ({}, {})", names(&self.columns), self.layout, self.dtype)?;
         let dense = ByteSize(self.dense_bytes);
         let base = ByteSize(self.base_bytes);

@@ -1,9 +1,15 @@
 //! [`PatchScan`]: the repeatable plan of a table of windows.
 
 mod builder;
+mod classes;
 mod columns;
 mod cost;
 mod explain;
+mod mask;
+#[cfg(feature = "parquet")]
+mod replay;
+mod rows;
+mod split;
 
 use std::fmt;
 use std::ops::Range;
@@ -13,13 +19,16 @@ use arrow_schema::SchemaRef;
 
 pub use builder::ScanBuilder;
 pub use explain::Explain;
+pub use mask::MaskAt;
+pub use split::{Parts, Split};
 
 use crate::encode::Encoder;
 use crate::matrix::MatrixReader;
 use crate::reader::PatchReader;
+use crate::rows::Selection;
 use crate::source::AnySource;
 use crate::take::PatchTaker;
-use crate::{ErrorKind, Grid, Result, TableInfo, WindowSpec};
+use crate::{Grid, Result, TableInfo, WindowSpec};
 
 /// A table of the sliding windows of an array, as a plan: cheap to clone, and every [`reader`](Self::reader) starts
 /// anew. Making one reads no pixel.
@@ -48,6 +57,9 @@ pub struct PatchScan(Arc<Plan>);
 pub(crate) struct Plan {
     pub(crate) source: AnySource,
     pub(crate) spec: WindowSpec,
+    /// From row numbers to windows.
+    pub(crate) selection: Selection,
+    /// The rows of this scan, of those of the selection.
     pub(crate) rows: Range<u64>,
     pub(crate) batch_rows: u64,
     pub(crate) prefetch: usize,
@@ -76,41 +88,11 @@ impl PatchScan {
         self.0.rows.end - self.0.rows.start
     }
 
-    /// The windows that are the rows of this scan, by id.
-    pub fn rows(&self) -> Range<u64> {
-        self.0.rows.clone()
-    }
-
-    /// The same table with these rows alone: windows by id, as in [`rows`](Self::rows).
-    ///
-    /// ```
-    /// use windrow::{PatchScan, StridedView, WindowSpec};
-    ///
-    /// let image = StridedView::from_vec(vec![0u8; 100], &[10, 10])?;
-    /// let scan = PatchScan::new(image, WindowSpec::new([3, 3]))?;
-    /// let part = scan.with_rows(10..30)?;
-    /// assert_eq!(part.num_rows(), 20);
-    /// assert!(scan.with_rows(10..65).is_err());
-    /// # Ok::<(), windrow::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// If there are no such windows.
-    pub fn with_rows(&self, rows: Range<u64>) -> Result<Self> {
-        let windows = self.grid().windows();
-        if rows.start > rows.end || rows.end > windows {
-            return Err(ErrorKind::Rows { start: rows.start, end: rows.end, rows: windows }.into());
-        }
-        let batch_rows = self.0.batch_rows.min(rows.end - rows.start).max(1);
-        let encoder = self.relabelled(|table| table.rows = (rows.start, rows.end))?;
-        Ok(self.0.with(rows, batch_rows, encoder))
-    }
-
     /// The same table of a source that was once called otherwise.
     #[cfg(feature = "parquet")]
     pub(crate) fn named(&self, name: &str) -> Result<Self> {
         let encoder = self.relabelled(|table| name.clone_into(&mut table.source.name))?;
-        Ok(self.0.with(self.rows(), self.0.batch_rows, encoder))
+        Ok(self.0.with(self.0.selection.clone(), self.rows(), encoder))
     }
 
     /// The encoder under a schema that says something else.
@@ -160,8 +142,7 @@ impl PatchScan {
     /// # Errors
     /// If the source can't be opened.
     pub fn reader(&self) -> Result<PatchReader> {
-        let plan = &self.0;
-        PatchReader::new(&*plan.source, plan.encoder.clone(), plan.rows.clone(), plan.batch_rows, plan.prefetch)
+        PatchReader::new(&self.0, self.0.batch_rows, self.0.prefetch)
     }
 
     /// Starts reading the patches as column-major matrices.
@@ -169,7 +150,7 @@ impl PatchScan {
     /// # Errors
     /// If the source can't be opened, or the layout is `columns`.
     pub fn matrices(&self) -> Result<MatrixReader> {
-        MatrixReader::new(&*self.0.source, self.0.encoder.clone(), self.rows())
+        MatrixReader::new(&self.0)
     }
 
     /// Opens the source for windows by id, in any order: any window of the grid, whatever the rows of this scan.
@@ -182,11 +163,35 @@ impl PatchScan {
 }
 
 impl Plan {
+    /// Whether all pixels and labels are in memory once they are opened.
+    pub(crate) fn is_resident(&self) -> bool {
+        let labels = self.encoder.needed_labels().is_none_or(|labels| labels.source.info().resident);
+        (self.source.info().resident || !self.encoder.needs_pixels()) && labels
+    }
+
+    /// Batches that a reader makes ahead: none where it reads window by window.
+    pub(crate) fn flying(&self) -> usize {
+        if self.selection.is_all() || self.is_resident() { self.prefetch } else { 0 }
+    }
+
+    /// The windows from the least to the greatest that is a row.
+    pub(crate) fn hull(&self) -> Range<u64> {
+        if self.rows.is_empty() || self.selection.is_all() {
+            return self.rows.clone();
+        }
+        if !self.selection.is_sorted() {
+            return 0..self.encoder.grid.windows();
+        }
+        self.selection.id(self.rows.start)..self.selection.id(self.rows.end - 1) + 1
+    }
+
     /// The plan of other rows, or under another schema.
-    fn with(&self, rows: Range<u64>, batch_rows: u64, encoder: Arc<Encoder>) -> PatchScan {
+    fn with(&self, selection: Selection, rows: Range<u64>, encoder: Arc<Encoder>) -> PatchScan {
+        let batch_rows = self.batch_rows.min(rows.end - rows.start).max(1);
         PatchScan(Arc::new(Plan {
             source: self.source.clone(),
             spec: self.spec.clone(),
+            selection,
             rows,
             batch_rows,
             prefetch: self.prefetch,
@@ -200,6 +205,8 @@ impl Plan {
 impl fmt::Debug for PatchScan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let info = self.0.source.info();
-        write!(f, "PatchScan({} {:?}, {:?}, rows {:?})", info.name, info.shape, self.0.spec, self.0.rows)
+        write!(f, "PatchScan({} {:?}, {:?}, rows {:?}", info.name, info.shape, self.0.spec, self.0.rows)?;
+        self.0.selection.steps().iter().try_for_each(|step| write!(f, ", {step}"))?;
+        f.write_str(")")
     }
 }

@@ -126,6 +126,9 @@ impl Manifest {
             ("layout", a.layout.to_string(), b.layout.to_string()),
             ("scale and offset", text(&(a.scale, a.offset)), text(&(b.scale, b.offset))),
             ("rows", text(&a.rows), text(&b.rows)),
+            ("choice of rows", text(&a.selection), text(&b.selection)),
+            ("nodata", text(&a.nodata.map(|v| v.to_string())), text(&b.nodata.map(|v| v.to_string()))),
+            ("labels", text(&a.labels), text(&b.labels)),
             ("columns", self.columns.join(","), other.columns.join(",")),
             ("compression", self.compression.clone(), other.compression.clone()),
             ("page bytes", self.page_bytes.to_string(), other.page_bytes.to_string()),
@@ -268,13 +271,7 @@ pub fn verify<R: RecordBatchReader>(
     if here != there {
         return Err(other_image(folder, "shape and dtype", &format!("{here:?}"), &format!("{there:?}")));
     }
-    let mut builder = PatchScan::builder(source, table.window.clone()).layout(table.layout).wrap(table.wrap);
-    builder = builder.dtype(table.dtype).scale(table.scale).offset(table.offset).lossy(true);
-    builder = builder.rows(table.rows.0..table.rows.1);
-    if table.layout != crate::Layout::Columns {
-        builder = builder.columns(&manifest.columns);
-    }
-    let scan = builder.build()?;
+    let scan = PatchScan::again(source, table, &manifest.columns)?;
     let parquet = ParquetOptions {
         compression: manifest.compression.parse()?,
         page_bytes: manifest.page_bytes,

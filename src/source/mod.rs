@@ -33,7 +33,7 @@ pub use tiff::TiffSource;
 
 use self::file::DataFile;
 use self::format::Format;
-use crate::{BufferPool, DType, Result, StridedView};
+use crate::{BufferPool, DType, Result, Scalar, StridedView};
 
 /// What a source says of itself before a pixel is read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,6 +74,16 @@ pub trait Source: fmt::Debug + Send + Sync {
 
     /// The array itself, if it is in memory before the source is opened.
     fn view(&self) -> Option<&StridedView> {
+        None
+    }
+
+    /// The value that the source says marks pixels without one.
+    fn nodata(&self) -> Option<Scalar> {
+        None
+    }
+
+    /// Where the pixels lie in the world, if the source says so: a text that is the same for the same place.
+    fn georeference(&self) -> Option<String> {
         None
     }
 

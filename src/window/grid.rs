@@ -108,6 +108,13 @@ impl Grid {
         Ok(Self { axes, sliding, windows, pad_mode: spec.pad_mode })
     }
 
+    /// The same windows over an array that has the sliding axes alone.
+    pub(crate) fn over_sliding(&self) -> Self {
+        let axes: Vec<_> = self.sliding().cloned().collect();
+        let sliding = (0..axes.len()).collect();
+        Self { axes, sliding, windows: self.windows, pad_mode: self.pad_mode }
+    }
+
     /// Every axis of the array, in its order.
     pub fn axes(&self) -> &[GridAxis] {
         &self.axes
@@ -197,6 +204,11 @@ impl Grid {
             range
         })
         .collect()
+    }
+
+    /// The pixels of a sliding axis, by its number among them, that window `i` of it touches.
+    pub(crate) fn touched(&self, sliding: usize, i: u64) -> Range<u64> {
+        self.axes[self.sliding[sliding]].touched(i..i + 1, self.pad_mode)
     }
 
     /// The pixels that the windows `rows` touch, as one box of the array (their hull).

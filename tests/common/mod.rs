@@ -302,3 +302,8 @@ pub fn file_like(view: StridedView) -> AnySource {
     let info = SourceInfo { name, shape, dtype, axes: None, chunk, resident: false, working_bytes: 0 };
     AnySource::new(FileLike(view, info))
 }
+
+/// The window ids of a batch.
+pub fn ids_of(batch: &RecordBatch) -> &[u64] {
+    batch["window"].as_primitive::<arrow_array::types::UInt64Type>().values()
+}

@@ -6,6 +6,7 @@ mod common;
 mod errors;
 mod memory;
 mod pushdown;
+mod rows;
 mod sinks;
 mod values;
 

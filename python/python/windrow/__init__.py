@@ -21,9 +21,9 @@ that gathers only what the query needs.
 
 from . import _life
 from ._explain import Explain
-from ._scan import Scan, scan
+from ._scan import Scan, Split, scan
 from ._windrow import Batch, Schema, __version__
 
-__all__ = ["Batch", "Explain", "Scan", "Schema", "__version__", "scan"]
+__all__ = ["Batch", "Explain", "Scan", "Schema", "Split", "__version__", "scan"]
 
 _life.watch()

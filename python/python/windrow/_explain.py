@@ -31,6 +31,8 @@ class Explain:
     dtype: str
     #: Rows.
     rows: int
+    #: What was done to the rows, in words; empty if they are neighbours of the grid.
+    selection: tuple[str, ...]
     #: Bytes a row.
     row_bytes: int
     #: Bytes of all rows, if they were made at once.

@@ -44,26 +44,30 @@ def lazy(scan: Scan) -> pl.LazyFrame:
     if scan._options["layout"] == "columns":
         # Slices of the image, and so no more than the image.
         return pl.DataFrame(scan).lazy()
-    pixels = "patch" in scan.columns
+    gathered = [name for name in ("label", "valid", "patch") if name in scan.columns]
+    pixels = "patch" in gathered or "valid" in gathered
     piece = max(1, PIECE_BYTES // max(1, prod(scan.patch_shape) * scan.dtype.itemsize))
     # Two steps: a filter on coordinates is moved below the patches, but not below the coordinates themselves.
     frame = windows(scan, piece if pixels and piece < MORSEL else None).with_columns(**coordinates(scan))
-    if pixels:
-        frame = frame.with_columns(patch=patch(scan, "window"))
+    if gathered:
+        frame = frame.with_columns(**{name: column(scan, name, "window") for name in gathered})
     return frame.select(scan.columns)
 
 
 def windows(scan: Scan, piece: int | None) -> pl.LazyFrame:
     """The window ids, as the row index of frames without values. With `piece`, no more than so many at a time go
     through the query, so that patches are gathered a piece at a time too."""
-    first, count = scan._plan.first_window, len(scan)
+    first, count = scan._plan.first_row, len(scan)
     most = FRAME_ROWS if piece is None else min(FRAME_ROWS, piece * FRAME_PIECES)
     parts = []
     for start in range(0, max(count, 1), most):
         rows = min(most, count - start)
         frame = nothing(rows).lazy().with_row_index("window") if piece is None else pieces(rows, piece)
         parts.append(frame.select(pl.col("window").cast(pl.UInt64) + pl.lit(first + start, pl.UInt64)))
-    return parts[0] if len(parts) == 1 else pl.concat(parts)
+    frame = parts[0] if len(parts) == 1 else pl.concat(parts)
+    if scan._plan.is_range:
+        return frame
+    return frame.with_columns(pl.col("window").map_batches(Ids(scan), return_dtype=pl.UInt64(), is_elementwise=True))
 
 
 def nothing(rows: int) -> pl.DataFrame:
@@ -101,9 +105,14 @@ def coordinates(scan: Scan) -> dict[str, pl.Expr]:
 
 def patch(scan: Scan, window: str | pl.Expr) -> pl.Expr:
     """The patches of the windows with these ids."""
-    column = pl.col(window) if isinstance(window, str) else window
-    dtype = pl.Array(inner(scan.dtype), scan.patch_shape)
-    return column.map_batches(Gather(scan, dtype), return_dtype=dtype, is_elementwise=True)
+    return column(scan, "patch", window)
+
+
+def column(scan: Scan, name: str, window: str | pl.Expr) -> pl.Expr:
+    """A column that is gathered, for the windows with these ids."""
+    ids = pl.col(window) if isinstance(window, str) else window
+    gather = Gather(scan, name)
+    return ids.map_batches(gather, return_dtype=gather.dtype, is_elementwise=True)
 
 
 def inner(dtype: np.dtype[Any]) -> type[pl.DataType]:
@@ -113,16 +122,36 @@ def inner(dtype: np.dtype[Any]) -> type[pl.DataType]:
     return kind
 
 
-class Gather:
-    """The function under the column `patch`: ids to patches. A class, so that plans with it can be pickled."""
+class Ids:
+    """From row numbers to window ids, where rows are chosen windows or in another order."""
 
-    def __init__(self, scan: Scan, dtype: pl.Array) -> None:
-        self.scan, self.dtype = scan, dtype
-        # Kept from call to call: it has the source open, and gathers into memory that Polars is done with.
-        self.taker = scan._plan.taker()
+    def __init__(self, scan: Scan) -> None:
+        self.scan = scan
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Gather, (self.scan, self.dtype)
+        return Ids, (self.scan,)
+
+    def __call__(self, rows: pl.Series) -> pl.Series:
+        with called_by_an_engine():
+            return pl.Series(rows.name, self.scan._plan.ids(np.ascontiguousarray(rows.to_numpy())), pl.UInt64)
+
+
+class Gather:
+    """The function under a column that is gathered: ids to values. A class, so that plans with it can be pickled."""
+
+    dtype: pl.DataType
+
+    def __init__(self, scan: Scan, name: str) -> None:
+        self.scan, self.name = scan, name
+        # Kept from call to call: it has the source open, and gathers into memory that Polars is done with.
+        self.taker = scan._plan.taker(name)
+        if name == "patch":
+            self.dtype = pl.Array(inner(scan.dtype), scan.patch_shape)
+        else:
+            self.dtype = pl.DataFrame(self.taker.take(np.empty(0, np.uint64))).to_series().dtype
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Gather, (self.scan, self.name)
 
     def __call__(self, windows: pl.Series) -> pl.Series:
         with called_by_an_engine():
@@ -134,9 +163,9 @@ class Gather:
             there = windows.is_not_null()
             places = pl.select(pl.when(there).then(there.cum_sum() - 1)).to_series()
             return self.gather(windows.drop_nulls()).gather(places)
-        first, count = self.scan._plan.first_window, len(self.scan)
+        first, count = self.scan._plan.first_row, len(self.scan)
         ids = np.ascontiguousarray(windows.to_numpy().astype(np.uint64, copy=False))
-        if len(ids) and not first <= int(ids.min()) <= int(ids.max()) < first + count:
+        if self.scan._plan.is_range and len(ids) and not first <= int(ids.min()) <= int(ids.max()) < first + count:
             raise IndexError(f"windows {ids.min()} to {ids.max()}: the scan has {first} to {first + count - 1}")
         # Not a copy: the series lies where the windows were gathered.
         return pl.DataFrame(self.taker.take(ids)).to_series().alias(windows.name)

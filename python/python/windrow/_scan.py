@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import operator
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -26,6 +27,8 @@ Lengths: TypeAlias = "int | Sequence[int]"
 Pads: TypeAlias = "int | tuple[int, int] | Sequence[tuple[int, int]]"
 Edge: TypeAlias = Literal["drop", "shift", "pad"]
 PadMode: TypeAlias = Literal["constant", "edge", "reflect", "symmetric", "wrap"]
+LabelAt: TypeAlias = Literal["center", "majority", "mean", "patch"]
+Nodata: TypeAlias = "float | Literal['file']"
 Layout: TypeAlias = Literal["tensor", "fixed-shape-tensor", "binary", "columns"]
 
 
@@ -48,6 +51,10 @@ def scan(
     scale: float | None = None,
     offset: float | None = None,
     lossy: bool = False,
+    nodata: Nodata | None = None,
+    labels: Source | None = None,
+    label_at: LabelAt = "center",
+    label_nodata: Nodata | None = None,
     batch_rows: int | None = None,
     batch_bytes: int | None = None,
     page: int | None = None,
@@ -86,6 +93,12 @@ def scan(
     dtype, scale, offset, lossy
         Convert pixels on the way to ``pixel * scale + offset`` as `dtype`. A conversion that may lose something is an
         error unless `lossy`.
+    nodata
+        The value of pixels that have none, NaN for every NaN, or "file" for what a TIFF says. They are null in Arrow, where
+        a column ``valid`` gives the share of each patch that is not; numpy arrays have no nulls, and hold the value.
+    labels, label_at, label_nodata
+        A column ``label``: an array or the path of an image that has the axes of the window; what of it is the label of a
+        window, "center", "majority", "mean" or "patch"; and the label of pixels that have none.
     batch_rows, batch_bytes
         The size of a batch. Default: about 4 MiB.
     page
@@ -107,11 +120,30 @@ def scan(
         scale=1.0 if scale is None else float(scale),
         offset=0.0 if offset is None else float(offset),
         lossy=bool(lossy),
+        nodata=nodata,
+        labels=None if labels is None else resolve(labels),
+        label_at=label_at,
+        label_nodata=label_nodata,
         batch_rows=_count("batch_rows", batch_rows),
         batch_bytes=_count("batch_bytes", batch_bytes),
         page=_count("page", page),
     )
-    return Scan._make(resolve(source), options, rows)
+    made = Scan._make(resolve(source), options)
+    return made if rows is None else made._then("with_rows", *_bounds(rows, len(made)))
+
+
+class Split(dict[str, "Scan"]):
+    """The parts of an image, by name."""
+
+    #: Rows that are in no part, because their windows extend over blocks of several.
+    dropped: int
+
+    def __init__(self, parts: Mapping[str, Scan], dropped: int) -> None:
+        super().__init__(parts)
+        self.dropped = dropped
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Split, (dict(self), self.dropped)
 
 
 class Scan:
@@ -122,28 +154,45 @@ class Scan:
     Arrow batches.
     """
 
-    __slots__ = ("_options", "_plan", "_source")
+    __slots__ = ("_options", "_plan", "_source", "_steps")
 
     _source: Array | str
     _options: Mapping[str, Any]
     _plan: Plan
+    #: How the rows were chosen: methods of the plan, and what they were called with.
+    _steps: tuple[tuple[Any, ...], ...]
 
     def __init__(self) -> None:
         raise TypeError("a Scan is made by windrow.scan(source, window_shape, ...)")
 
     @classmethod
-    def _make(cls, source: Array | str, options: Mapping[str, Any], rows: Any = None) -> Scan:
+    def _make(cls, source: Array | str, options: Mapping[str, Any], steps: tuple[tuple[Any, ...], ...] = ()) -> Scan:
         self = object.__new__(cls)
         self._source = source
         self._options = options
         self._plan = Plan(source, **options)
-        if rows is not None:
-            self._plan = self._plan.with_rows(*_bounds(rows, self._plan.num_rows))
+        self._steps = ()
+        for step in steps:
+            self = self._then(*step)
         return self
 
+    def _of(self, plan: Plan, *steps: tuple[Any, ...]) -> Scan:
+        """The same table with the rows of another plan, and what led to it."""
+        other = object.__new__(Scan)
+        other._source, other._options, other._plan = self._source, self._options, plan
+        other._steps = (*self._steps, *steps)
+        return other
+
+    def _then(self, method: str, *args: Any) -> Scan:
+        if method == "split":
+            name, shares, *rest = args
+            parts, _ = self._plan.split(shares, *rest)
+            plan = parts[[part for part, _ in shares].index(name)]
+            return self._of(plan, ("split", name, shares, *rest))
+        return self._of(getattr(self._plan, method)(*args), (method, *args))
+
     def __reduce__(self) -> tuple[Any, ...]:
-        first = self._plan.first_window
-        return Scan._make, (self._source, self._options, (first, first + len(self)))
+        return Scan._make, (self._source, self._options, self._steps)
 
     # What it is
 
@@ -208,6 +257,91 @@ class Scan:
 
         return html(self)
 
+    # Which windows, in what order
+
+    def shuffle(self, seed: int, epoch: int = 0) -> Scan:
+        """All rows in an order that looks random: a function of (seed, epoch, number of rows) that is the same in every
+        language and version, and takes no memory. A file is read forward once for every batch."""
+        return self._then("shuffle", _seed(seed), *_lengths("epoch", epoch))
+
+    def sample(self, amount: float, seed: int = 0) -> Scan:
+        """Some rows drawn without replacement, in the order that they have: a number of them (an int), or a share (a
+        float from 0 to 1). They are those that ``shuffle(seed)`` would put first."""
+        if isinstance(amount, SupportsIndex):
+            return self._then("sample", _lengths("sample", amount)[0], 0.0, _seed(seed))
+        return self._then("sample", None, float(amount), _seed(seed))
+
+    def shard(self, index: int, of: int) -> Scan:
+        """Part `index`, from 0, of `of` parts: together they are all rows, and no two have one in common."""
+        return self._then("shard", *_lengths("shard", (index, of)))
+
+    def skip(self, rows: int) -> Scan:
+        """All but the first rows: what is left of a pass that ended there."""
+        return self._then("skip", *_lengths("skip", rows))
+
+    def with_windows(self, ids: npt.ArrayLike) -> Scan:
+        """The windows of the grid with these ids, in this order."""
+        array = np.asarray(ids)
+        if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
+            raise ValueError("ids: expected one axis of integers")
+        if array.size and int(array.min()) < 0:
+            raise ValueError(f"ids: {array.min()} is negative")
+        return self._then("with_windows", np.ascontiguousarray(array, np.uint64))
+
+    def within(self, **axes: slice | range | tuple[int | None, int | None]) -> Scan:
+        """The windows that start in a box: ``within(y=(0, 100), x=slice(50, None))``."""
+        return self._then("within", [(name, *_interval(name, bounds)) for name, bounds in axes.items()])
+
+    def mask(self, mask: Source, at: Literal["center", "any", "all"] | float = "center") -> Scan:
+        """The windows in a region: `mask` has the axes of the window, and pixels that are not 0 are in it. A window is in
+        the region by its center, by any or all of its pixels, or by at least a share of them. Reads the mask now."""
+        return self._then("mask", resolve(mask), str(at))
+
+    def min_valid(self, share: float) -> Scan:
+        """The windows of which at least this share of pixels is not `nodata`. Reads the image now, once."""
+        return self._then("min_valid", float(share))
+
+    def split(self, *, block: Lengths, seed: int = 0, stratified: bool = False, **parts: float) -> Split:
+        """Parts of the image that share no pixel: ``s.split(train=0.8, test=0.2, block=256)``.
+
+        Blocks of the image are dealt to the parts. A window belongs to a part if all blocks that it extends over do; the
+        others are dropped, and counted in the `dropped` of the result, a dict of scans.
+
+        Parameters
+        ----------
+        block
+            Pixels of a block on each window axis, or on all. At least as wide as a window.
+        stratified
+            Deals blocks of each class by themselves: the most frequent of the scan's labels in them.
+        """
+        args = ([(name, float(share)) for name, share in parts.items()], _lengths("block", block), _seed(seed), bool(stratified))
+        plans, dropped = self._plan.split(*args)
+        scans = {name: self._of(plan, ("split", name, *args)) for name, plan in zip(parts, plans)}
+        return Split(scans, dropped)
+
+    def per_class(self, count: int, seed: int = 0) -> Scan:
+        """So many windows of every class that a label names, drawn without replacement, in the order that they have; of a
+        class with fewer, all. The last of `steps` tells what each class had. Reads the labels now."""
+        return self._then("per_class", *_lengths("per_class", count), _seed(seed))
+
+    def labels(self, labels: Source, at: LabelAt = "center", *, nodata: Nodata | None = None) -> Scan:
+        """The same rows with a column ``label``; see `scan`."""
+        options = {**self._options, "labels": resolve(labels), "label_at": at, "label_nodata": nodata}
+        return Scan._make(self._source, options, self._steps)
+
+    @property
+    def steps(self) -> list[dict[str, Any]]:
+        """What was done to the rows, one thing after the other, as the metadata of files tells it."""
+        steps: list[dict[str, Any]] = json.loads(self._plan.steps())
+        return steps
+
+    def window_ids(self, rows: _rows.Rows | None = None) -> npt.NDArray[np.uint64]:
+        """The ids of the windows at these rows (default: all)."""
+        numbers = _rows.resolve(rows, len(self))
+        if isinstance(numbers, range):
+            return self._plan.windows(numbers.start, numbers.stop)
+        return self._windows(numbers.ravel()).reshape(numbers.shape)
+
     # As numpy arrays
 
     def __getitem__(self, key: Any) -> Array:
@@ -250,7 +384,7 @@ class Scan:
     def _range(self, start: int, stop: int) -> Array:
         array, memory = self._empty(stop - start)
         if memory.size:
-            first = self._plan.first_window
+            first = self._plan.first_row
             self._plan.patches(first + start, first + stop).all_into(memory)
         return array
 
@@ -263,7 +397,15 @@ class Scan:
 
     def _windows(self, rows: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
         """The ids of the windows at these rows."""
-        return np.ascontiguousarray(rows + np.uint64(self._plan.first_window))
+        numbers = np.ascontiguousarray(rows + np.uint64(self._plan.first_row))
+        return numbers if self._plan.is_range else self._plan.ids(numbers)
+
+    def column(self, name: str) -> Array:
+        """One column as a numpy array: ``s.column("label")``. Reads pixels only for "patch" and "valid"."""
+        parts = [batch[name].copy() for batch in self._plan.column(name)]
+        if not parts:
+            return np.empty(0, np.uint64 if name == "window" else np.int64)
+        return np.concatenate(parts)
 
     def matrix_batches(
         self,
@@ -289,7 +431,7 @@ class Scan:
         if rows < 1:
             raise ValueError(f"rows: {rows}: expected at least 1")
         kind = self.dtype if dtype is None else np.dtype(dtype)
-        first, columns = self._plan.first_window, prod(self.patch_shape)
+        first, columns = self._plan.first_row, prod(self.patch_shape)
         name = None if dtype is None else kind.name
         patches = self._plan.patches(
             first, first + len(self), by_column=order == "F", batch_rows=rows, dtype=name, lossy=lossy
@@ -390,6 +532,24 @@ def _lengths(name: str, value: Any) -> list[int]:
     return numbers
 
 
+def _seed(seed: int) -> int:
+    number = operator.index(seed)
+    if not 0 <= number < 2**64:
+        raise ValueError(f"seed: {number}: expected 0 to 2**64 - 1")
+    return number
+
+
+def _interval(name: str, bounds: Any) -> tuple[int, int]:
+    """First coordinate, and one past the last."""
+    if isinstance(bounds, (slice, range)):
+        if bounds.step not in (None, 1):
+            raise ValueError(f"within: {name} has a step of {bounds.step}: expected all coordinates from one to another")
+        bounds = (bounds.start, bounds.stop)
+    start, stop = bounds
+    least, most = -(2**63), 2**63 - 1
+    return least if start is None else operator.index(start), most if stop is None else operator.index(stop)
+
+
 def _count(name: str, value: int | None) -> int | None:
     return None if value is None else _lengths(name, value)[0]
 
@@ -431,4 +591,4 @@ def _whole(rest: tuple[Any, ...], ndim: int) -> tuple[Any, ...]:
     return (*rest, *[slice(None)] * (ndim - used))
 
 
-__all__ = ["Progress", "Scan", "scan"]
+__all__ = ["Progress", "Scan", "Split", "scan"]

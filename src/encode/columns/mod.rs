@@ -160,8 +160,8 @@ pub(super) fn encode(
             }
             (Column::Valid, _) => Arc::new(BooleanArray::new(valid.clone(), None)),
             (Column::Pixel(pixel), Some(planes)) => pixels(encoder, planes, *pixel, rows.len, nulls.clone())?,
-            (Column::Pixel(_), None) | (Column::Patch, _) => {
-                unreachable!("pixels are asked for, so the reader brings a band; and the builder gave pixels for patch")
+            (Column::Pixel(_), None) | (Column::Patch | Column::Share | Column::Label, _) => {
+                unreachable!("pixels are asked for, so the reader brings a band; and the builder refused the others")
             }
         });
     }

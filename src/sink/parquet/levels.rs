@@ -1,4 +1,7 @@
-//! The levels of dense lists: always the same, so they are packed once and not counted cell by cell.
+//! The levels of dense lists: always the same, so they are packed once and not counted cell by cell. Where cells are
+//! null, the definition levels say which.
+
+use arrow_buffer::BooleanBuffer;
 
 /// The repetition and definition levels of patches that have no null, as they stand at the head of a data page: see
 /// "Nested Encoding" and "RLE / bit-packing hybrid" in the Parquet format's `README.md` and `Encodings.md`.
@@ -40,6 +43,16 @@ impl Levels {
 
     /// Appends the levels of a page of so many rows.
     pub(super) fn write(&self, rows: usize, page: &mut Vec<u8>) {
+        self.write_repetition(rows, page);
+        if self.definition > 0 {
+            prefixed(page, |page| {
+                varint(rows as u64 * self.cells as u64 * 2, page);
+                page.push(self.definition);
+            });
+        }
+    }
+
+    fn write_repetition(&self, rows: usize, page: &mut Vec<u8>) {
         if self.bits > 0 {
             let groups = (rows * self.cells).div_ceil(8);
             prefixed(page, |page| {
@@ -52,12 +65,26 @@ impl Levels {
                 }
             });
         }
-        if self.definition > 0 {
-            prefixed(page, |page| {
-                varint(rows as u64 * self.cells as u64 * 2, page);
-                page.push(self.definition);
-            });
-        }
+    }
+
+    /// The same for a page in which some cells are null: `valid` has a bit for every cell of it.
+    pub(super) fn write_nullable(&self, rows: usize, valid: &BooleanBuffer, page: &mut Vec<u8>) {
+        self.write_repetition(rows, page);
+        let bits = bits_of(self.definition.into());
+        prefixed(page, |page| {
+            let groups = valid.len().div_ceil(8);
+            varint(groups as u64 * 2 + 1, page);
+            let start = page.len();
+            page.resize(start + groups * bits, 0);
+            let packed = &mut page[start..];
+            for (i, valid) in valid.iter().enumerate() {
+                let level = self.definition - u8::from(!valid);
+                for bit in (0..bits).filter(|bit| level >> bit & 1 == 1) {
+                    let at = i * bits + bit;
+                    packed[at / 8] |= 1 << (at % 8);
+                }
+            }
+        });
     }
 }
 

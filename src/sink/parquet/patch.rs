@@ -3,6 +3,7 @@
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef};
 use arrow_buffer::bit_mask::set_bits;
+use arrow_buffer::{BooleanBuffer, BooleanBufferBuilder};
 use arrow_schema::{DataType, Field};
 use parquet::basic::Encoding;
 
@@ -21,6 +22,26 @@ enum Cell {
     Bits,
 }
 
+impl Cell {
+    /// The values of the cells that have one: nulls have no place in a page.
+    fn compact(self, values: &[u8], valid: &BooleanBuffer) -> Vec<u8> {
+        let mut kept = Vec::with_capacity(values.len());
+        match self {
+            Cell::Plain(width) | Cell::Index(width) => {
+                for (start, end) in valid.set_slices() {
+                    kept.extend_from_slice(&values[start * width..end * width]);
+                }
+            }
+            Cell::Bits => {
+                let bits = BooleanBuffer::new(values.to_vec().into(), 0, valid.len());
+                let set: BooleanBuffer = valid.set_indices().map(|i| bits.value(i)).collect();
+                kept.extend_from_slice(&set.values()[..set.len().div_ceil(8)]);
+            }
+        }
+        kept
+    }
+}
+
 /// Collects patches until a page is full.
 pub(super) struct Patches {
     cell: Cell,
@@ -35,6 +56,8 @@ pub(super) struct Patches {
     /// Where its values begin.
     values: usize,
     rows: usize,
+    /// Which cells of the page have a value, once one has none.
+    valid: Option<BooleanBufferBuilder>,
     /// Whether a page went out since the row group began.
     started: bool,
 }
@@ -97,6 +120,7 @@ impl Patches {
             page: Vec::new(),
             values: 0,
             rows: 0,
+            valid: None,
             started: false,
         }
     }
@@ -119,6 +143,17 @@ impl Patches {
         }
         let leaf = leaf(column)?;
         let rows = column.len();
+        if leaf.null_count() > 0 && self.valid.is_none() {
+            let mut before = BooleanBufferBuilder::new(self.page_rows * self.cells);
+            before.append_n(self.rows * self.cells, true);
+            self.valid = Some(before);
+        }
+        if let Some(valid) = &mut self.valid {
+            match leaf.nulls() {
+                Some(nulls) => valid.append_buffer(nulls.inner()),
+                None => valid.append_n(leaf.len(), true),
+            }
+        }
         match self.cell {
             Cell::Plain(width) | Cell::Index(width) => {
                 let data = leaf.to_data();
@@ -143,23 +178,33 @@ impl Patches {
             return None;
         }
         let mut cell = self.cell;
-        let whole = self.rows == self.page_rows;
+        let valid = self.valid.take().map(|mut valid| valid.finish());
+        let whole = self.rows == self.page_rows && valid.is_none();
+        let mut present = self.rows * self.cells;
         if !whole {
             // The head was that of a full page. A dictionary of 65,536 values is more than what few rows take.
-            if cell == Cell::Index(2) && !self.started {
+            if self.rows < self.page_rows && cell == Cell::Index(2) && !self.started {
                 cell = Cell::Plain(4);
                 let values: Vec<_> = self.page[self.values..].chunks_exact(2).flat_map(|b| self.widen(b)).collect();
                 self.page.truncate(self.values);
                 self.page.extend_from_slice(&values);
             }
-            let values = self.page.split_off(self.values);
+            let mut values = self.page.split_off(self.values);
             self.page.clear();
-            self.head(self.rows, cell);
+            match &valid {
+                None => self.head(self.rows, cell),
+                Some(valid) => {
+                    present = valid.count_set_bits();
+                    values = cell.compact(&values, valid);
+                    self.levels.write_nullable(self.rows, valid, &mut self.page);
+                    self.index_head(present, cell)
+                }
+            };
             self.page.extend_from_slice(&values);
         }
         if let Cell::Index(width) = cell {
             // Indices come in groups of eight.
-            let odd = (self.rows * self.cells).next_multiple_of(8) - self.rows * self.cells;
+            let odd = present.next_multiple_of(8) - present;
             self.page.resize(self.page.len() + odd * width, 0);
         }
         let encoding = if let Cell::Index(_) = cell { Encoding::RLE_DICTIONARY } else { Encoding::PLAIN };
@@ -176,9 +221,14 @@ impl Patches {
     /// Writes what stands before the values of `rows` rows, and says how long it is.
     fn head(&mut self, rows: usize, cell: Cell) -> usize {
         self.levels.write(rows, &mut self.page);
+        self.index_head(rows * self.cells, cell)
+    }
+
+    /// Writes what stands before so many indices, if cells are indices.
+    fn index_head(&mut self, cells: usize, cell: Cell) -> usize {
         if let Cell::Index(width) = cell {
             self.page.push(8 * width as u8);
-            varint((rows * self.cells).div_ceil(8) as u64 * 2 + 1, &mut self.page);
+            varint(cells.div_ceil(8) as u64 * 2 + 1, &mut self.page);
         }
         self.page.len()
     }
@@ -218,11 +268,14 @@ const MOST_PAGE_BYTES: usize = 128 << 20;
 fn leaf(column: &ArrayRef) -> Result<&ArrayRef> {
     let mut array = column;
     loop {
-        if array.null_count() > 0 {
-            return Err(Error::argument("patch", "has nulls, which a patch can't have in Parquet"));
-        }
         match array.data_type() {
+            DataType::FixedSizeList(..) if array.null_count() > 0 => {
+                return Err(Error::argument("patch", "is null as a whole, which a patch can't be in Parquet"));
+            }
             DataType::FixedSizeList(..) => array = array.as_fixed_size_list().values(),
+            DataType::FixedSizeBinary(_) if array.null_count() > 0 => {
+                return Err(Error::argument("patch", "is null, which a patch can't be in Parquet"));
+            }
             _ => return Ok(array),
         }
     }

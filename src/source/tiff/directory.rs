@@ -132,6 +132,31 @@ impl Directory<'_> {
         self.entries.get(&(tag as u16)).map(|entry| entry.count)
     }
 
+    /// The bytes of a tag that says something beside the pixels, and the size of one of its values; `None` if it is not
+    /// there, or too long or broken, which matters to nobody who only wants pixels.
+    fn beside(&self, tag: Tag) -> Option<(Vec<u8>, u16)> {
+        let entry = self.entries.get(&(tag as u16))?;
+        let bytes = kind_size(entry.kind)?.checked_mul(entry.count).filter(|&bytes| bytes <= MOST_BESIDE)?;
+        entry.offset.checked_add(bytes).filter(|&end| end <= self.file.len())?;
+        let mut raw = vec![0; bytes as usize];
+        self.file.read_at(&mut raw, entry.offset).ok()?;
+        Some((raw, entry.kind))
+    }
+
+    /// A text, without the zero at its end.
+    pub(super) fn text(&self, tag: Tag) -> Option<String> {
+        let (raw, kind) = self.beside(tag)?;
+        let text = String::from_utf8(raw).ok().filter(|_| kind == 2)?;
+        Some(text.trim_end_matches('\0').trim().to_owned())
+    }
+
+    /// Floats of 64 bits.
+    pub(super) fn floats(&self, tag: Tag) -> Option<Vec<f64>> {
+        let (raw, kind) = self.beside(tag)?;
+        let big = self.header.big_endian;
+        (kind == 12).then(|| raw.chunks_exact(8).map(|bytes| f64::from_bits(unsigned(bytes, big))).collect())
+    }
+
     /// The first value of a tag.
     pub(super) fn first(&self, tag: Tag) -> Result<Option<u64>> {
         match self.count(tag) {
@@ -168,6 +193,9 @@ impl Directory<'_> {
         Ok(raw.chunks_exact(size as usize).map(|bytes| unsigned(bytes, self.header.big_endian)).collect())
     }
 }
+
+/// The most bytes of a tag beside the pixels: a transformation or a number takes far less.
+const MOST_BESIDE: u64 = 64 << 10;
 
 /// The bytes of a value of a TIFF type; `None` for a type that is not known.
 fn kind_size(kind: u16) -> Option<u64> {
@@ -207,4 +235,8 @@ pub(super) enum Tag {
     TileByteCounts = 325,
     SampleFormat = 339,
     JpegTables = 347,
+    ModelPixelScale = 33550,
+    ModelTiepoint = 33922,
+    ModelTransformation = 34264,
+    GdalNodata = 42113,
 }

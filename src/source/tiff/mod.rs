@@ -17,7 +17,7 @@ use self::chunk::{ChunkDecoder, resize};
 use self::page::{Compression, Page};
 use super::file::{DataFile, Stamp};
 use super::{Region, RegionReader, Source, SourceInfo};
-use crate::{BufferPool, Result, StridedView};
+use crate::{BufferPool, Result, Scalar, StridedView};
 
 /// One page of a TIFF file.
 ///
@@ -87,6 +87,14 @@ impl TiffSource {
 impl Source for TiffSource {
     fn info(&self) -> &SourceInfo {
         &self.info
+    }
+
+    fn nodata(&self) -> Option<Scalar> {
+        self.page.nodata()
+    }
+
+    fn georeference(&self) -> Option<String> {
+        self.page.georeference.clone()
     }
 
     fn open(&self, pool: &BufferPool) -> Result<Box<dyn RegionReader>> {

@@ -2,7 +2,7 @@
 
 use super::directory::{Directory, Header, Tag};
 use crate::source::file::DataFile;
-use crate::{DType, Result};
+use crate::{DType, Result, Scalar};
 
 /// The most bytes of one strip or tile, decoded.
 const MAX_CHUNK: u64 = 4 << 30;
@@ -42,6 +42,22 @@ pub(super) struct Page {
     pub(super) jpeg_tables: Vec<u8>,
     /// Where each chunk starts in the file, and the bytes it has there; 0 bytes are a chunk that was never written.
     pub(super) chunks: Vec<(u64, u64)>,
+    /// What GDAL says marks pixels without a value.
+    pub(super) nodata: Option<String>,
+    /// Where the pixels lie, as GeoTIFF says it.
+    pub(super) georeference: Option<String>,
+}
+
+/// Where the first pixel lies and how far its neighbours are, or the matrix that says both.
+fn georeference(directory: &Directory<'_>) -> Option<String> {
+    if let Some(matrix) = directory.floats(Tag::ModelTransformation).filter(|matrix| matrix.len() == 16) {
+        return Some(format!("matrix {matrix:?}"));
+    }
+    let scale = directory.floats(Tag::ModelPixelScale).filter(|scale| scale.len() >= 2)?;
+    let tie = directory.floats(Tag::ModelTiepoint).filter(|tie| tie.len() >= 6)?;
+    // The point of the world at the corner of the first pixel, whichever pixel was tied.
+    let (x, y) = (tie[3] - tie[0] * scale[0], tie[4] + tie[1] * scale[1]);
+    Some(format!("({x}, {y}) by ({}, {})", scale[0], -scale[1]))
 }
 
 impl Page {
@@ -104,11 +120,18 @@ impl Page {
             ycbcr: false,
             jpeg_tables: Vec::new(),
             chunks: Vec::new(),
+            nodata: directory.text(Tag::GdalNodata),
+            georeference: georeference(&directory),
         };
         page.check_predictor(file)?;
         page.read_colors(file, &directory)?;
         page.read_chunks(file, &directory)?;
         Ok(page)
+    }
+
+    /// The value that marks pixels without one, if it is a number.
+    pub(super) fn nodata(&self) -> Option<Scalar> {
+        self.nodata.as_ref()?.parse().ok()
     }
 
     /// Samples that lie side by side in a chunk.
