@@ -16,9 +16,12 @@
 mod buffer;
 #[cfg(feature = "cli")]
 pub mod cli;
+mod digest;
 mod dtype;
 mod encode;
 mod error;
+#[cfg(feature = "parquet")]
+pub mod folder;
 mod jobs;
 mod matrix;
 #[cfg(feature = "polars")]
@@ -37,6 +40,7 @@ mod view;
 mod window;
 
 pub use buffer::{BufferPool, PoolBuf};
+pub use digest::Digest;
 pub use dtype::{DType, Pixel, Scalar};
 pub use encode::{Layout, Wrap};
 pub use error::{Error, ErrorKind, Result};

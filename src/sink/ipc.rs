@@ -8,8 +8,7 @@ use arrow_ipc::CompressionType;
 use arrow_ipc::writer::{FileWriter, IpcWriteOptions, StreamWriter};
 use arrow_schema::ArrowError;
 
-use super::atomic::AtomicFile;
-use super::{Compression, Written, refuse_columns};
+use super::{Compression, Written, create, refuse_columns};
 use crate::{Error, ErrorKind, Result};
 
 /// How Arrow IPC is written.
@@ -33,7 +32,7 @@ pub fn memory(batch_bytes: u64) -> u64 {
     batch_bytes.saturating_add(WRITE_BUFFER)
 }
 
-/// What [`AtomicFile`] collects before it writes.
+/// What a file collects before it writes.
 const WRITE_BUFFER: u64 = 1 << 20;
 
 /// Writes all batches of `reader` into the Arrow IPC file `path` (random access to batches), which appears when it is
@@ -49,7 +48,7 @@ pub fn write_file(reader: impl RecordBatchReader, path: impl AsRef<Path>, option
     let path = path.as_ref();
     let options = codec(&reader, options)?;
     let fail = |error| arrow_error(path, error);
-    let file = AtomicFile::create(path)?;
+    let file = create(path)?;
     let mut writer = FileWriter::try_new_with_options(file, &reader.schema(), options).map_err(fail)?;
     let mut rows = 0;
     for batch in reader {
@@ -71,7 +70,7 @@ pub fn write_stream_file(
     options: &IpcOptions,
 ) -> Result<Written> {
     let path = path.as_ref();
-    let mut file = AtomicFile::create(path)?;
+    let mut file = create(path)?;
     let rows = write_stream(reader, &mut file, options, path)?;
     let bytes = file.commit()?;
     Ok(Written { rows, bytes })
