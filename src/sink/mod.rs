@@ -4,6 +4,7 @@
 //! beside their target under a temporary name, synced, and renamed; until then the target keeps what it had.
 
 mod atomic;
+mod codec;
 mod compression;
 #[cfg(feature = "ipc")]
 pub mod ipc;

@@ -7,6 +7,7 @@ use arrow_schema::{DataType, Field};
 use parquet::basic::Encoding;
 
 use super::levels::{Levels, varint};
+use crate::sink::codec::Place;
 use crate::{Error, Result};
 
 /// How cells stand in a page.
@@ -45,6 +46,8 @@ pub(super) struct Page {
     pub(super) rows: usize,
     pub(super) values: usize,
     pub(super) encoding: Encoding,
+    /// Where the patches lie in it.
+    pub(super) place: Place,
 }
 
 /// The values that indices stand for.
@@ -142,7 +145,7 @@ impl Patches {
         if self.rows == 0 {
             return None;
         }
-        let mut cell = self.cell;
+        let (mut cell, mut start) = (self.cell, self.values);
         let whole = self.rows == self.page_rows;
         if !whole {
             // The head was that of a full page. A dictionary of 65,536 values is more than what few rows take.
@@ -154,7 +157,7 @@ impl Patches {
             }
             let values = self.page.split_off(self.values);
             self.page.clear();
-            self.head(self.rows, cell);
+            start = self.head(self.rows, cell);
             self.page.extend_from_slice(&values);
         }
         if let Cell::Index(width) = cell {
@@ -165,7 +168,8 @@ impl Patches {
         let encoding = if let Cell::Index(_) = cell { Encoding::RLE_DICTIONARY } else { Encoding::PLAIN };
         let rows = std::mem::take(&mut self.rows);
         self.started = true;
-        Some(Page { bytes: std::mem::take(&mut self.page), rows, values: rows * self.cells, encoding })
+        let place = Place { start, period: self.levels.period() };
+        Some(Page { bytes: std::mem::take(&mut self.page), rows, values: rows * self.cells, encoding, place })
     }
 
     /// What comes next is of another row group.
