@@ -1,7 +1,7 @@
 //! Work on rayon's pool whose result is waited for in order.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-#[cfg(feature = "parquet")]
+#[cfg(any(feature = "ipc", feature = "parquet"))]
 use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 
 use crate::{ErrorKind, Result};
@@ -16,10 +16,10 @@ pub(crate) fn caught<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
 }
 
 /// Something that is made on rayon's pool.
-#[cfg(feature = "parquet")]
+#[cfg(any(feature = "ipc", feature = "parquet"))]
 pub(crate) struct Job<T>(Receiver<Result<T>>);
 
-#[cfg(feature = "parquet")]
+#[cfg(any(feature = "ipc", feature = "parquet"))]
 impl<T: Send + 'static> Job<T> {
     /// Starts `work`. If it panics, that is the job's error. A job that is dropped runs on for nobody.
     pub(crate) fn spawn(work: impl FnOnce() -> Result<T> + Send + 'static) -> Self {

@@ -17,10 +17,13 @@ mod boxes;
 mod buffer;
 #[cfg(feature = "cli")]
 pub mod cli;
+mod digest;
 mod dtype;
 mod encode;
 mod error;
 mod feed;
+#[cfg(feature = "parquet")]
+pub mod folder;
 mod jobs;
 mod matrix;
 #[cfg(feature = "polars")]
@@ -39,6 +42,7 @@ mod view;
 mod window;
 
 pub use buffer::{BufferPool, PoolBuf};
+pub use digest::Digest;
 pub use dtype::{DType, Pixel, Scalar};
 pub use encode::{LabelAt, Layout, Nodata, Wrap};
 pub use error::{Error, ErrorKind, Result};

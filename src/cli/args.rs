@@ -7,7 +7,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 use super::parse;
 use super::rows::RowArgs;
 #[cfg(feature = "parquet")]
-use crate::sink::folder::Cut;
+use crate::folder::{Check, Cut};
 use crate::{AnySource, DType, Edge, Error, Layout, Nodata, PadMode, PatchScan, Result, ScanBuilder, WindowSpec};
 
 const EXAMPLES: &str = "\
@@ -51,7 +51,7 @@ Examples:
 const VERIFY_EXAMPLES: &str = "\
 Examples:
   windrow verify tiles/
-      the checksum of every file; the first, the middle and the last made again from the image
+      the checksum of every file; 1000 rows made again from the image
   windrow verify tiles/ --all --image /elsewhere/scene.tif";
 
 const STREAM_EXAMPLES: &str = "\
@@ -121,10 +121,10 @@ pub(super) enum Command {
         /// The image, if it is no longer where it was
         #[arg(long, value_name = "IMAGE")]
         image: Option<PathBuf>,
-        /// The image of a file with several, from 0 [default: 0]
-        #[arg(long, value_name = "K")]
-        page: Option<usize>,
-        /// Make every file again and compare, not just three of them
+        /// Make so many rows again from the image and compare, spread over all of them [default: 1000]
+        #[arg(long, value_name = "N", allow_hyphen_values = true, conflicts_with = "all")]
+        sample: Option<String>,
+        /// Make every row again
         #[arg(long)]
         all: bool,
         /// Say nothing when all is well
@@ -217,6 +217,16 @@ impl FolderArgs {
             (_, Some(bytes)) => Ok(Cut::Bytes(parse::bytes("file-bytes", bytes)?)),
             (None, None) => Ok(Cut::default()),
         }
+    }
+}
+
+/// What `verify` makes again.
+#[cfg(feature = "parquet")]
+pub(super) fn check(sample: Option<&str>, all: bool) -> Result<Check> {
+    match sample {
+        _ if all => Ok(Check::All),
+        Some(rows) => Ok(Check::Rows(parse::number("sample", rows)?)),
+        None => Ok(Check::default()),
     }
 }
 

@@ -4,6 +4,9 @@ use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::time::Instant;
 
+#[cfg(feature = "parquet")]
+use indicatif::HumanCount;
+
 use super::args::{Args, Command, FolderArgs, ScanArgs, is_folder};
 use super::info::{ScanInfo, SourceInfo};
 use super::progress::{Bar, summary};
@@ -11,9 +14,9 @@ use super::stop::Stop;
 use super::text;
 #[cfg(feature = "image")]
 use crate::ContactSheet;
-use crate::sink::Written;
 #[cfg(feature = "parquet")]
-use crate::sink::folder::{self, Cut, FolderOptions};
+use crate::folder::{self, Check, Cut, FolderOptions};
+use crate::sink::Written;
 use crate::sink::ipc::{self, IpcOptions};
 use crate::{Error, ErrorKind, PatchScan, Result};
 
@@ -36,8 +39,9 @@ pub(super) fn run(args: Args) -> Result<()> {
             export(&scan, &output, target, IpcOptions { compression, store_columns }, quiet, interrupted)
         }
         #[cfg(feature = "parquet")]
-        Command::Verify { folder, image, page, all, quiet } => {
-            verify(&folder, image.as_deref(), page, all, quiet, interrupted)
+        Command::Verify { folder, image, sample, all, quiet } => {
+            let check = super::args::check(sample.as_deref(), all)?;
+            verify(&folder, image.as_deref(), check, quiet, interrupted)
         }
         Command::Stream { scan, compression, store_columns } => {
             let options = IpcOptions { compression: compression.parse()?, store_columns };
@@ -105,22 +109,19 @@ fn export(
 
 /// Checks a folder against its manifest and its image.
 #[cfg(feature = "parquet")]
-fn verify(
-    path: &Path,
-    image: Option<&Path>,
-    page: Option<usize>,
-    all: bool,
-    quiet: bool,
-    interrupted: &'static str,
-) -> Result<()> {
+fn verify(path: &Path, image: Option<&Path>, check: Check, quiet: bool, interrupted: &'static str) -> Result<()> {
     let manifest = folder::Manifest::read(path)?;
     let image = image.unwrap_or(Path::new(&manifest.table.source.name));
     let stop = Stop::listen(interrupted)?;
-    let made = folder::verify(crate::AnySource::open(image, page)?, path, all, |reader| stop.watch(reader))?;
+    let image = crate::AnySource::open(image, manifest.image.page)?;
+    let found = folder::verify(image, path, check, |reader| stop.watch(reader))?;
     if !quiet {
-        let (path, files) = (text::printable(&path.display().to_string()), manifest.files.len());
-        let line =
-            format!("{path}: {files} files are as they were written; {made} made again from the image are the same");
+        let (path, rows) = (text::printable(&path.display().to_string()), HumanCount(found.rows));
+        let but = if found.same_image { "" } else { "; the file of the image has changed, its pixels have not" };
+        let files = found.files;
+        let line = format!(
+            "{path}: {files} files are as they were written; {rows} rows made again from the image are the same{but}"
+        );
         writeln!(io::stdout().lock(), "{line}").map_err(stdout_error)?;
     }
     Ok(())

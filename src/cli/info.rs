@@ -25,7 +25,7 @@ impl ScanInfo {
         Self {
             #[cfg(feature = "parquet")]
             parquet_bytes: crate::sink::parquet::memory(&scan.schema(), explain.rows, &Default::default()),
-            ipc_bytes: ipc::memory(explain.batch_bytes),
+            ipc_bytes: ipc::memory(explain.batch_bytes, explain.rows.div_ceil(explain.batch_rows.max(1))),
             explain,
         }
     }

@@ -88,11 +88,32 @@ impl PatchScan {
         self.0.rows.end - self.0.rows.start
     }
 
-    /// The same table of a source that was once called otherwise.
+    /// The id of the window that is a row of the selection.
     #[cfg(feature = "parquet")]
-    pub(crate) fn named(&self, name: &str) -> Result<Self> {
-        let encoder = self.relabelled(|table| name.clone_into(&mut table.source.name))?;
+    pub(crate) fn id(&self, row: u64) -> u64 {
+        self.0.selection.id(row)
+    }
+
+    /// The same table as another one was made, of a source that was called as its source was, by its version.
+    #[cfg(feature = "parquet")]
+    pub(crate) fn made_as(&self, other: &TableInfo) -> Result<Self> {
+        let encoder = self.relabelled(|table| {
+            table.version.clone_from(&other.version);
+            table.source.name.clone_from(&other.source.name);
+        })?;
         Ok(self.0.with(self.0.selection.clone(), self.rows(), encoder))
+    }
+
+    /// How patches are held.
+    #[cfg(feature = "parquet")]
+    pub(crate) fn layout(&self) -> crate::Layout {
+        self.0.encoder.layout
+    }
+
+    /// Rows of a batch.
+    #[cfg(feature = "parquet")]
+    pub(crate) fn batch_rows(&self) -> u64 {
+        self.0.batch_rows
     }
 
     /// The encoder under a schema that says something else.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::{Builder, TempPath};
 
-use super::live;
+use super::{Target, live};
 use crate::{Error, Result};
 
 /// Bytes of the target's name in that of the temporary file: with what stands around them no more than a name may have.
@@ -60,10 +60,12 @@ impl AtomicFile {
         }
         result
     }
+}
 
+impl Target for AtomicFile {
     /// Syncs the file, gives it its name, and syncs its folder.
-    pub(crate) fn commit(self) -> Result<u64> {
-        let Self { file, temp, target, name, failed } = self;
+    fn commit(self: Box<Self>) -> Result<u64> {
+        let Self { file, temp, target, name, failed } = *self;
         let fail = |error| Error::io(&name, "write", error);
         if let Some(error) = failed {
             return Err(fail(error));
@@ -112,7 +114,7 @@ impl Drop for Temp {
 }
 
 /// Whether the file of this name is still this one.
-pub(super) fn is_at(path: &Path, file: &File) -> bool {
+pub(crate) fn is_at(path: &Path, file: &File) -> bool {
     #[cfg(unix)]
     {
         use std::os::unix::fs::MetadataExt;
@@ -264,6 +266,10 @@ fn open(path: &Path, old: Option<&fs::Metadata>) -> io::Result<File> {
 mod tests {
     use super::*;
 
+    fn create(target: &Path) -> Result<Box<AtomicFile>> {
+        AtomicFile::create(target).map(Box::new)
+    }
+
     fn names(folder: &Path) -> Vec<String> {
         let mut names: Vec<_> =
             fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
@@ -276,14 +282,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let target = folder.path().join("a.bin");
         fs::write(&target, "old").unwrap();
-        let mut file = AtomicFile::create(&target).unwrap();
+        let mut file = create(&target).unwrap();
         file.write_all(b"new content").unwrap();
         assert_eq!(fs::read(&target).unwrap(), b"old");
         assert_eq!(names(folder.path()).len(), 2);
         assert_eq!(file.commit().unwrap(), 11);
         assert_eq!(fs::read(&target).unwrap(), b"new content");
 
-        let mut file = AtomicFile::create(&target).unwrap();
+        let mut file = create(&target).unwrap();
         file.write_all(b"half").unwrap();
         drop(file);
         assert_eq!(fs::read(&target).unwrap(), b"new content");
@@ -298,7 +304,7 @@ mod tests {
         let (real, link) = (folder.path().join("real"), folder.path().join("link"));
         fs::write(&real, "old").unwrap();
         std::os::unix::fs::symlink(&real, &link).unwrap();
-        let mut file = AtomicFile::create(&link).unwrap();
+        let mut file = create(&link).unwrap();
         file.write_all(b"new").unwrap();
         file.commit().unwrap();
         assert!(link.is_symlink());
@@ -310,7 +316,7 @@ mod tests {
 
         for bits in [0o600, 0o640, 0o666] {
             fs::set_permissions(&real, fs::Permissions::from_mode(bits)).unwrap();
-            AtomicFile::create(&real).unwrap().commit().unwrap();
+            create(&real).unwrap().commit().unwrap();
             assert_eq!(mode(&real), bits);
         }
     }
@@ -321,24 +327,24 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (link, round) = (folder.path().join("link"), folder.path().join("round"));
         std::os::unix::fs::symlink("new", &link).unwrap();
-        AtomicFile::create(&link).unwrap().commit().unwrap();
+        create(&link).unwrap().commit().unwrap();
         assert!(link.is_symlink() && folder.path().join("new").is_file());
         std::os::unix::fs::symlink("round", &round).unwrap();
-        assert!(AtomicFile::create(&round).err().unwrap().to_string().contains("circle"));
+        assert!(create(&round).err().unwrap().to_string().contains("circle"));
     }
 
     #[test]
     fn a_second_export_is_refused_while_the_first_lives() {
         let folder = tempfile::tempdir().unwrap();
         let target = folder.path().join("a.bin");
-        let mut first = AtomicFile::create(&target).unwrap();
-        let message = AtomicFile::create(&target).err().unwrap().to_string();
+        let mut first = create(&target).unwrap();
+        let message = create(&target).err().unwrap().to_string();
         assert!(message.contains("another export is writing it") && message.contains("a.bin"), "{message}");
         // Another target is another matter, even one whose name begins alike.
-        AtomicFile::create(&folder.path().join("a.bin2")).unwrap().commit().unwrap();
+        create(&folder.path().join("a.bin2")).unwrap().commit().unwrap();
         first.write_all(b"first").unwrap();
         first.commit().unwrap();
-        AtomicFile::create(&target).unwrap().commit().unwrap();
+        create(&target).unwrap().commit().unwrap();
         assert_eq!(names(folder.path()), ["a.bin", "a.bin2"]);
     }
 
@@ -351,7 +357,7 @@ mod tests {
             fs::write(folder.path().join(name), "not ours").unwrap();
         }
         fs::write(&left, "half").unwrap();
-        AtomicFile::create(&folder.path().join("a.bin")).unwrap().commit().unwrap();
+        create(&folder.path().join("a.bin")).unwrap().commit().unwrap();
         assert!(!left.exists());
         assert!(others.iter().all(|name| folder.path().join(name).exists()));
     }
@@ -360,7 +366,7 @@ mod tests {
     fn long_names_are_as_good() {
         let folder = tempfile::tempdir().unwrap();
         for name in ["a".repeat(255), "ä".repeat(127)] {
-            AtomicFile::create(&folder.path().join(&name)).unwrap().commit().unwrap();
+            create(&folder.path().join(&name)).unwrap().commit().unwrap();
             assert!(names(folder.path()).contains(&name));
         }
     }
@@ -374,7 +380,7 @@ mod tests {
             (folder.path().join("a.bin/"), "ends as that of a folder"),
             (PathBuf::from("/dev/null"), "not a regular file"),
         ] {
-            let message = AtomicFile::create(&target).err().unwrap().to_string();
+            let message = create(&target).err().unwrap().to_string();
             assert!(message.contains(part) && message.contains(&*target.to_string_lossy()), "{message}");
         }
     }

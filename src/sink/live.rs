@@ -42,7 +42,7 @@ pub(super) fn removed(path: &Path) {
 
 /// More files follow: that some have their names already no longer means that all is done.
 #[cfg(feature = "parquet")]
-pub(super) fn more() {
+pub(crate) fn more() {
     live().renamed = false;
 }
 

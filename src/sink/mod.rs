@@ -4,24 +4,36 @@
 //! beside their target under a temporary name, synced, and renamed; until then the target keeps what it had.
 
 mod atomic;
+mod codec;
 mod compression;
-#[cfg(feature = "parquet")]
-mod digest;
-#[cfg(feature = "parquet")]
-pub mod folder;
 #[cfg(feature = "ipc")]
 pub mod ipc;
 pub(crate) mod live;
 #[cfg(feature = "parquet")]
 pub mod parquet;
 
-pub use compression::Compression;
+pub(crate) use atomic::AtomicFile;
 #[cfg(feature = "parquet")]
-pub use digest::Digest;
+pub(crate) use atomic::is_at;
+pub use compression::Compression;
+
+use std::io::Write;
+use std::path::Path;
 
 use arrow_schema::Schema;
 
 use crate::{Error, Layout, Result, TableInfo};
+
+/// What a sink writes into: it appears when it is [committed](Self::commit), and dropped before, it never does.
+pub(crate) trait Target: Write + Send {
+    /// Makes all that was written appear, for good, and gives its bytes.
+    fn commit(self: Box<Self>) -> Result<u64>;
+}
+
+/// A new target of this name.
+fn create(name: &Path) -> Result<Box<dyn Target>> {
+    Ok(Box::new(AtomicFile::create(name)?))
+}
 
 /// Refuses a table in [`Layout::Columns`], unless it is asked for twice: in memory its columns are slices of one image,
 /// but a file stores every one of them whole.
@@ -41,10 +53,9 @@ fn refuse_columns(schema: &Schema, store_columns: bool) -> Result<()> {
 }
 
 /// Writes a small file, whole or not at all.
-#[cfg(any(feature = "parquet", all(feature = "cli", feature = "image")))]
-pub(crate) fn write_whole(path: &std::path::Path, bytes: &[u8]) -> Result<()> {
-    use std::io::Write;
-    let mut file = atomic::AtomicFile::create(path)?;
+#[cfg(all(feature = "cli", feature = "image"))]
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    let mut file = create(path)?;
     file.write_all(bytes).map_err(|error| Error::io(path, "write", error))?;
     file.commit().map(|_| ())
 }

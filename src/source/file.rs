@@ -1,10 +1,12 @@
 //! A file on disk, read at positions: what the readers of all formats share.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use super::Identity;
+use crate::digest::Digest;
 use crate::{Error, Result};
 
 /// An open regular file, as it was when it was opened.
@@ -119,6 +121,13 @@ impl DataFile {
         Ok(head)
     }
 
+    /// What tells this file from another one; reads all of it.
+    pub(crate) fn identity(&self, page: Option<usize>) -> Result<Identity> {
+        let digest = Digest::of(FromStart { file: self, at: 0 }).map_err(|e| Error::io(&self.path, "read", e))?;
+        self.check_unchanged()?;
+        Ok(Identity { page, digest })
+    }
+
     /// The file itself, to be mapped or read from its start.
     pub(crate) fn file(&self) -> &File {
         &self.file
@@ -128,6 +137,22 @@ impl DataFile {
     #[cfg(feature = "image")]
     pub(crate) fn try_clone(&self) -> Result<File> {
         self.file.try_clone().map_err(|e| Error::io(&self.path, "open", e))
+    }
+}
+
+/// Reads a file from its start, whatever its cursor.
+struct FromStart<'a> {
+    file: &'a DataFile,
+    at: u64,
+}
+
+impl Read for FromStart<'_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let left = usize::try_from(self.file.len() - self.at).unwrap_or(usize::MAX);
+        let bytes = out.len().min(left);
+        read_exact_at(&self.file.file, &mut out[..bytes], self.at)?;
+        self.at += bytes as u64;
+        Ok(bytes)
     }
 }
 

@@ -9,6 +9,7 @@ mod file;
 mod format;
 #[cfg(any(feature = "image", feature = "tiff"))]
 mod guard;
+mod identity;
 #[cfg(feature = "image")]
 mod image;
 mod memory;
@@ -24,6 +25,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub(crate) use bands::{Band, Bands, band_bytes, pass_bytes};
+pub use identity::Identity;
 #[cfg(feature = "image")]
 pub use image::ImageSource;
 pub use npy::NpySource;
@@ -92,6 +94,15 @@ pub trait Source: fmt::Debug + Send + Sync {
     /// # Errors
     /// If the data can't be opened, or is no longer what [`info`](Self::info) says.
     fn open(&self, pool: &BufferPool) -> Result<Box<dyn RegionReader>>;
+
+    /// What tells these data from others of the same shape. Reads all of them: the file as it lies, or, unless the
+    /// source knows better, every pixel.
+    ///
+    /// # Errors
+    /// If the data can't be read, or are no longer what [`info`](Self::info) says.
+    fn identity(&self) -> Result<Identity> {
+        identity::of_pixels(self)
+    }
 }
 
 /// One pass over the pixels of a [`Source`].

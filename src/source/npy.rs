@@ -10,7 +10,7 @@ use super::file::{DataFile, Stamp};
 use super::memory::ViewReader;
 use super::npy_header::NpyHeader;
 use super::swap::swap_bytes;
-use super::{Region, RegionReader, Source, SourceInfo};
+use super::{Identity, Region, RegionReader, Source, SourceInfo};
 use crate::{BufferPool, DType, Error, Result, StridedView};
 
 /// An array in a `.npy` file (format versions 1.0 to 3.0, either byte order, C or Fortran order).
@@ -93,6 +93,10 @@ impl NpySource {
 impl Source for NpySource {
     fn info(&self) -> &SourceInfo {
         &self.info
+    }
+
+    fn identity(&self) -> Result<Identity> {
+        DataFile::reopen(&self.file, &self.stamp)?.identity(None)
     }
 
     fn open(&self, pool: &BufferPool) -> Result<Box<dyn RegionReader>> {

@@ -16,6 +16,7 @@ import numpy as np
 import polars as pl
 import pyarrow.dataset as ds
 import pytest
+import tifffile
 from harness import DATA, WINDROW, assert_same, patches_of, windrow
 from reference import windows
 
@@ -115,22 +116,95 @@ def test_what_is_broken_is_made_again(image: Path, whole: Path, tmp_path: Path) 
     assert run.returncode == 0 and b"7 files" in run.stdout, run.stderr
 
 
+def changed(image: Path, y: int, x: int) -> None:
+    """Another image of the same shape: one pixel is another."""
+    array = np.load(image)
+    array[y, x] += 1
+    np.save(image, array)
+
+
 def test_verify_makes_the_rows_again(image: Path, tmp_path: Path) -> None:
     moved = tmp_path / "moved.npy"
     moved.write_bytes(image.read_bytes())
     out = export(moved, tmp_path / "out", "--files", 3, "--columns", "x,patch", "--dtype", "float32", "--scale", "0.5")
     moved = moved.rename(tmp_path / "elsewhere.npy")
     assert b"No such file" in windrow("verify", out).stderr
-    assert windrow("verify", out, "--image", moved, "--all").returncode == 0
-    # Another image of the same shape.
-    array = np.load(moved)
-    array[350, 300] += 1
-    np.save(moved, array)
+    run = windrow("verify", out, "--image", moved)
+    assert run.returncode == 0 and b"; 1,000 rows" in run.stdout, run.stdout
+    run = windrow("verify", out, "--image", moved, "--sample", 70)
+    assert run.returncode == 0 and b"; 70 rows" in run.stdout, run.stdout
     run = windrow("verify", out, "--image", moved, "--all")
-    assert run.returncode == 1 and b"part-00001.parquet: does not hold the windows of the image" in run.stderr
-    np.save(moved, array[1:])
+    assert run.returncode == 0 and b"; 416,109 rows" in run.stdout, run.stdout
+    changed(moved, 350, 300)
+    for args in [["--all"], ["--sample", "416109"]]:
+        # The first window that has the pixel.
+        row = 347 * 597 + 297 - 416109 // 3
+        where = f"part-00001.parquet: row {row} (window {347 * 597 + 297}: y 347, x 297): patch is not what the image says"
+        run = windrow("verify", out, "--image", moved, *args)
+        assert run.returncode == 1 and where in run.stderr.decode(), run.stderr
+        assert b"has changed since the table was made" in run.stderr
+    run = windrow("verify", out, "--image", moved, "--sample", 2)
+    assert run.returncode == 1 and b"2 were compared and are the same; --all compares every one" in run.stderr, run.stderr
+    np.save(moved, np.load(moved)[1:])
     run = windrow("verify", out, "--image", moved)
     assert run.returncode == 1 and b"made from another one" in run.stderr, run.stderr
+
+
+def test_verify_says_where_a_table_is_not_the_image(image: Path, tmp_path: Path) -> None:
+    """The files are as the manifest says, and the image is the one: the table is another one's all the same."""
+    out, other = export(image, tmp_path / "out", "--files", 3), tmp_path / "other.npy"
+    other.write_bytes(image.read_bytes())
+    changed(other, 690, 17)
+    wrong = export(other, tmp_path / "wrong", "--files", 3)
+    ours, theirs = (json.loads((folder / "_metadata.json").read_text()) for folder in (out, wrong))
+    ours["files"] = theirs["files"]
+    for part in wrong.glob("part-*"):
+        (out / part.name).write_bytes(part.read_bytes())
+    (out / "_metadata.json").write_text(json.dumps(ours))
+    run = windrow("verify", out, "--all")
+    assert run.returncode == 1
+    assert f"part-00002.parquet: row {687 * 597 + 14 - 416109 * 2 // 3} (window {687 * 597 + 14}: y 687, x 14)" in run.stderr.decode()
+
+
+def test_an_image_that_changed_is_never_mixed(image: Path, whole: Path, tmp_path: Path) -> None:
+    copy, out = tmp_path / "copy.npy", tmp_path / "out"
+    copy.write_bytes(image.read_bytes())
+    export(copy, out, "--files", 7)
+    expected = content(out)
+    (out / "part-00006.parquet").unlink()
+    # Moved, it is the same, and the table calls it what it called it.
+    moved = copy.rename(tmp_path / "moved.npy")
+    export(moved, out, "--files", 7, "--resume")
+    assert content(out) == expected
+    (out / "part-00006.parquet").unlink()
+    changed(moved, 699, 599)
+    run = windrow(*command(moved, out, "--files", 7, "--resume"))
+    assert run.returncode == 1 and b"its image is 840128 bytes with CRC-32 " in run.stderr, run.stderr
+    assert "part-00006.parquet" not in os.listdir(out)
+
+
+def test_the_page_is_part_of_the_image(tmp_path: Path) -> None:
+    pages = np.random.default_rng(4).integers(0, 255, (3, 40, 50), dtype=np.uint8)
+    tifffile.imwrite(tmp_path / "pages.tif", pages, photometric="minisblack")
+    args = ["export", tmp_path / "pages.tif", "--window", "4x4", "-q", "-o", f"{tmp_path}/out/"]
+    assert windrow(*args, "--page", 1).returncode == 0
+    run = windrow(*args, "--page", 2, "--resume")
+    assert run.returncode == 1 and b"its page of the image is 1, not 2" in run.stderr, run.stderr
+    assert windrow("verify", tmp_path / "out", "--all").returncode == 0
+    table = ds.dataset(tmp_path / "out", format="parquet").to_table()
+    assert_same(patches_of(table, (4, 4)), windows(pages[1], (4, 4))[1])
+
+
+def test_an_image_of_other_bytes_and_the_same_pixels(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(4).integers(0, 255, (40, 50), dtype=np.uint8)
+    image = tmp_path / "image.tif"
+    tifffile.imwrite(image, pixels)
+    out = tmp_path / "out"
+    assert windrow("export", image, "--window", "4x4", "-q", "-o", f"{out}/").returncode == 0
+    tifffile.imwrite(image, pixels, compression="zlib")
+    assert windrow("verify", out).returncode == 1
+    run = windrow("verify", out, "--all")
+    assert run.returncode == 0 and b"its pixels have not" in run.stdout, run.stderr
 
 
 @pytest.mark.parametrize(

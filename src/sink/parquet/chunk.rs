@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::Path;
 
 use arrow_array::{Array, ArrayRef};
+use arrow_schema::Schema;
 use bytes::Bytes;
 use parquet::basic::Encoding;
 use parquet::column::page::{CompressedPage, Page as Body, PageWriteSpec, PageWriter};
@@ -14,12 +15,13 @@ use parquet::file::page_index::offset_index::{OffsetIndexMetaData, PageLocation}
 use parquet::file::writer::{SerializedPageWriter, TrackedWrite};
 use parquet::schema::types::ColumnDescPtr;
 
-use super::codec::{Compressors, codec};
+use super::codec::codec;
 use super::file::external;
 use super::patch::{Page, Patches};
 use super::{ParquetOptions, pages_ahead};
 use crate::Error;
 use crate::jobs::Job;
+use crate::sink::codec::{Compressors, Lz4};
 
 pub(super) struct PatchChunk {
     patches: Patches,
@@ -51,12 +53,12 @@ struct Written {
 }
 
 impl PatchChunk {
-    pub(super) fn new(patches: Patches, column: ColumnDescPtr, options: &ParquetOptions) -> Self {
+    pub(super) fn new(patches: Patches, column: ColumnDescPtr, schema: &Schema, options: &ParquetOptions) -> Self {
         Self {
             patches,
             column,
             options: options.clone(),
-            compressors: Compressors::new(options.compression),
+            compressors: Compressors::new(options.compression, Lz4::Block, schema),
             jobs: VecDeque::new(),
             spare: Vec::new(),
             written: Written::default(),
@@ -89,8 +91,9 @@ impl PatchChunk {
         let Some(page) = self.patches.page() else { return };
         let compressors = self.compressors.clone();
         self.jobs.push_back(Job::spawn(move || {
-            let compressed =
-                compressors.compress(&page.bytes).map_err(|error| Error::io(Path::new("a page"), "compress", error))?;
+            let compressed = compressors
+                .compress(&page.bytes, Some(page.place))
+                .map_err(|error| Error::io(Path::new("a page"), "compress", error))?;
             Ok(Ready { page, compressed })
         }));
     }
@@ -131,7 +134,7 @@ impl PatchChunk {
 
     fn write_dictionary(&mut self, out: &mut TrackedWrite<impl Write + Send>) -> Result<()> {
         let Some(dictionary) = self.patches.dictionary() else { return Ok(()) };
-        let compressed = self.compressors.compress(&dictionary.bytes)?;
+        let compressed = self.compressors.compress(&dictionary.bytes, None)?;
         let uncompressed = dictionary.bytes.len();
         let body = Body::DictionaryPage {
             buf: compressed.unwrap_or(dictionary.bytes).into(),

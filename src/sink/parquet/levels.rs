@@ -41,6 +41,11 @@ impl Levels {
         Self { cells, bits, packed, definition }
     }
 
+    /// After how many bytes the levels repeat themselves.
+    pub(super) fn period(&self) -> usize {
+        self.packed.len()
+    }
+
     /// Appends the levels of a page of so many rows.
     pub(super) fn write(&self, rows: usize, page: &mut Vec<u8>) {
         self.write_repetition(rows, page);

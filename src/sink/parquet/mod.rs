@@ -21,9 +21,8 @@ use parquet::schema::types::ColumnPath;
 use self::codec::codec;
 use self::file::FileWriter;
 use self::patch::is_patch;
-use super::atomic::AtomicFile;
-use super::digest::{Digest, Digested};
-use super::{Compression, Written, refuse_columns};
+use super::{Compression, Target, Written, create, refuse_columns};
+use crate::digest::{Digest, Digested};
 use crate::{Error, ErrorKind, Result};
 
 /// How a Parquet file is written.
@@ -67,16 +66,21 @@ impl Default for ParquetOptions {
 pub fn write(reader: impl RecordBatchReader, path: impl AsRef<Path>, options: &ParquetOptions) -> Result<Written> {
     let path = path.as_ref();
     refuse(&reader.schema(), options)?;
-    let mut file = AtomicFile::create(path)?;
+    let mut file = create(path)?;
     let rows = encode(reader, &mut file, path, options)?;
     let bytes = file.commit()?;
     Ok(Written { rows, bytes })
 }
 
-/// As [`write`](fn@write), and says what the file is known by.
-pub(super) fn write_digest(reader: impl RecordBatchReader, path: &Path, options: &ParquetOptions) -> Result<Digest> {
-    refuse(&reader.schema(), options)?;
-    let mut file = Digested::new(AtomicFile::create(path)?);
+/// As [`write`](fn@write) into a target that `path` names, if the table is not to be [refused](refuse); says what the
+/// file is known by.
+pub(crate) fn write_digest(
+    reader: impl RecordBatchReader,
+    target: Box<dyn Target>,
+    path: &Path,
+    options: &ParquetOptions,
+) -> Result<Digest> {
+    let mut file = Digested::new(target);
     encode(reader, &mut file, path, options)?;
     let (file, digest) = file.finish();
     file.commit()?;
@@ -84,7 +88,7 @@ pub(super) fn write_digest(reader: impl RecordBatchReader, path: &Path, options:
 }
 
 /// What the file of these batches would be known by; writes nothing.
-pub(super) fn digest(reader: impl RecordBatchReader, options: &ParquetOptions) -> Result<Digest> {
+pub(crate) fn digest(reader: impl RecordBatchReader, options: &ParquetOptions) -> Result<Digest> {
     let mut file = Digested::new(std::io::sink());
     encode(reader, &mut file, Path::new("nothing"), options)?;
     Ok(file.finish().1)
@@ -110,7 +114,7 @@ fn encode<W: Write + Send>(
 }
 
 /// Refuses what can't be stored, before a file is made.
-fn refuse(schema: &Schema, options: &ParquetOptions) -> Result<()> {
+pub(crate) fn refuse(schema: &Schema, options: &ParquetOptions) -> Result<()> {
     refuse_columns(schema, options.store_columns)?;
     refuse_wide(schema)
 }
@@ -132,7 +136,7 @@ pub fn memory(schema: &Schema, rows: u64, options: &ParquetOptions) -> u64 {
     pages + flat.saturating_mul(rows.min(group_rows(schema, options) as u64)) + WRITE_BUFFER
 }
 
-/// What [`AtomicFile`] collects before it writes.
+/// What a file collects before it writes.
 const WRITE_BUFFER: u64 = 1 << 20;
 
 /// Pages that are compressed while the next one is filled.

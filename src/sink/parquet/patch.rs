@@ -8,6 +8,7 @@ use arrow_schema::{DataType, Field};
 use parquet::basic::Encoding;
 
 use super::levels::{Levels, varint};
+use crate::sink::codec::Place;
 use crate::{Error, Result};
 
 /// How cells stand in a page.
@@ -68,6 +69,8 @@ pub(super) struct Page {
     pub(super) rows: usize,
     pub(super) values: usize,
     pub(super) encoding: Encoding,
+    /// Where the patches lie in it.
+    pub(super) place: Place,
 }
 
 /// The values that indices stand for.
@@ -177,7 +180,7 @@ impl Patches {
         if self.rows == 0 {
             return None;
         }
-        let mut cell = self.cell;
+        let (mut cell, mut start) = (self.cell, self.values);
         let valid = self.valid.take().map(|mut valid| valid.finish());
         let whole = self.rows == self.page_rows && valid.is_none();
         let mut present = self.rows * self.cells;
@@ -191,7 +194,7 @@ impl Patches {
             }
             let mut values = self.page.split_off(self.values);
             self.page.clear();
-            match &valid {
+            start = match &valid {
                 None => self.head(self.rows, cell),
                 Some(valid) => {
                     present = valid.count_set_bits();
@@ -210,7 +213,8 @@ impl Patches {
         let encoding = if let Cell::Index(_) = cell { Encoding::RLE_DICTIONARY } else { Encoding::PLAIN };
         let rows = std::mem::take(&mut self.rows);
         self.started = true;
-        Some(Page { bytes: std::mem::take(&mut self.page), rows, values: rows * self.cells, encoding })
+        let place = Place { start, period: self.levels.period() };
+        Some(Page { bytes: std::mem::take(&mut self.page), rows, values: rows * self.cells, encoding, place })
     }
 
     /// What comes next is of another row group.

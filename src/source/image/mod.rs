@@ -13,7 +13,7 @@ use super::file::{DataFile, Stamp};
 use super::format::Format;
 use super::guard::guard;
 use super::memory::ViewReader;
-use super::{RegionReader, Source, SourceInfo};
+use super::{Identity, RegionReader, Source, SourceInfo};
 use crate::{BufferPool, DType, Error, Result, StridedView};
 
 /// A PNG, JPEG, BMP, GIF (its first frame), WebP, PNM, TGA or QOI file.
@@ -52,6 +52,10 @@ impl ImageSource {
 impl Source for ImageSource {
     fn info(&self) -> &SourceInfo {
         &self.info
+    }
+
+    fn identity(&self) -> Result<Identity> {
+        DataFile::reopen(&self.path, &self.stamp)?.identity(None)
     }
 
     fn open(&self, pool: &BufferPool) -> Result<Box<dyn RegionReader>> {

@@ -16,7 +16,7 @@ use std::sync::Mutex;
 use self::chunk::{ChunkDecoder, resize};
 use self::page::{Compression, Page};
 use super::file::{DataFile, Stamp};
-use super::{Region, RegionReader, Source, SourceInfo};
+use super::{Identity, Region, RegionReader, Source, SourceInfo};
 use crate::{BufferPool, Result, Scalar, StridedView};
 
 /// One page of a TIFF file.
@@ -95,6 +95,10 @@ impl Source for TiffSource {
 
     fn georeference(&self) -> Option<String> {
         self.page.georeference.clone()
+    }
+
+    fn identity(&self) -> Result<Identity> {
+        DataFile::reopen(&self.path, &self.stamp)?.identity(Some(self.number))
     }
 
     fn open(&self, pool: &BufferPool) -> Result<Box<dyn RegionReader>> {

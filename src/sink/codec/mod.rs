@@ -1,0 +1,141 @@
+//! Compresses pages and buffers, with contexts and memory that are used again.
+
+mod overlap;
+mod sequences;
+
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arrow_schema::Schema;
+#[cfg(feature = "ipc")]
+use lz4_flex::frame::{BlockSize, FrameEncoder, FrameInfo};
+
+use self::overlap::Overlap;
+pub(super) use self::overlap::Place;
+use self::sequences::Sequences;
+use super::Compression;
+
+/// The level of Zstandard, where nobody chose one.
+const ZSTD_LEVEL: u8 = 1;
+
+/// What Zstandard's level is.
+pub(super) fn zstd_level(level: Option<u8>) -> i32 {
+    level.unwrap_or(ZSTD_LEVEL).into()
+}
+
+/// How LZ4 stands in a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lz4 {
+    /// A block alone, as in Parquet.
+    #[cfg(feature = "parquet")]
+    Block,
+    /// A frame, as in Arrow IPC.
+    #[cfg(feature = "ipc")]
+    Frame,
+}
+
+/// Compressors that lie idle, shared by the pages in the making.
+#[derive(Clone)]
+pub(super) struct Compressors {
+    compression: Compression,
+    lz4: Lz4,
+    /// What patches have in common, if that is worth more than what the codec would find by itself.
+    overlap: Option<Arc<Overlap>>,
+    idle: Arc<Mutex<Vec<Compressor>>>,
+}
+
+impl Compressors {
+    pub(super) fn new(compression: Compression, lz4: Lz4, schema: &Schema) -> Self {
+        // A higher level looks further than from one window to the next.
+        let fast = matches!(compression, Compression::Zstd(None | Some(1)));
+        let overlap = if fast { Overlap::of(schema).map(Arc::new) } else { None };
+        Self { compression, lz4, overlap, idle: Arc::default() }
+    }
+
+    /// The bytes compressed; `None` if they stay as they are. `patches` says where they hold patches, if they do.
+    pub(super) fn compress(&self, bytes: &[u8], patches: Option<Place>) -> io::Result<Option<Vec<u8>>> {
+        let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let lent = idle().pop();
+        let mut compressor = match lent {
+            Some(compressor) => compressor,
+            None => Compressor::new(self.compression, self.lz4)?,
+        };
+        let overlap = self.overlap.as_deref().and_then(|overlap| Some((overlap, patches?)));
+        let compressed = compressor.compress(bytes, overlap)?;
+        idle().push(compressor);
+        Ok(compressed)
+    }
+}
+
+struct Compressor {
+    codec: State,
+    /// As large as a page may become; what is kept of it is copied out, since it is mostly much less.
+    out: Vec<u8>,
+}
+
+enum State {
+    None,
+    Zstd(zstd::bulk::Compressor<'static>, Option<Sequences>),
+    Lz4(Lz4),
+    #[cfg(feature = "parquet")]
+    Snappy(Box<snap::raw::Encoder>),
+}
+
+impl Compressor {
+    fn new(compression: Compression, lz4: Lz4) -> io::Result<Self> {
+        let codec = match compression {
+            Compression::None => State::None,
+            Compression::Zstd(level) => State::Zstd(zstd::bulk::Compressor::new(zstd_level(level))?, None),
+            Compression::Lz4 => State::Lz4(lz4),
+            #[cfg(feature = "parquet")]
+            Compression::Snappy => State::Snappy(Box::new(snap::raw::Encoder::new())),
+            #[cfg(not(feature = "parquet"))]
+            Compression::Snappy => return Err(io::ErrorKind::Unsupported.into()),
+        };
+        Ok(Self { codec, out: Vec::new() })
+    }
+
+    fn compress(&mut self, bytes: &[u8], overlap: Option<(&Overlap, Place)>) -> io::Result<Option<Vec<u8>>> {
+        let out = &mut self.out;
+        out.clear();
+        match &mut self.codec {
+            State::None => return Ok(None),
+            State::Zstd(zstd, sequences) => {
+                out.reserve(zstd::zstd_safe::compress_bound(bytes.len()));
+                let planned = match overlap {
+                    Some((overlap, place)) => {
+                        let sequences = match sequences {
+                            Some(sequences) => sequences,
+                            None => sequences.insert(Sequences::new()?),
+                        };
+                        overlap.plan(bytes, place, sequences) && sequences.compress(bytes, out)?
+                    }
+                    None => false,
+                };
+                if !planned {
+                    zstd.compress_to_buffer(bytes, out)?;
+                }
+            }
+            #[cfg(feature = "parquet")]
+            State::Lz4(Lz4::Block) => {
+                out.resize(lz4_flex::block::get_maximum_output_size(bytes.len()), 0);
+                let length = lz4_flex::block::compress_into(bytes, out).map_err(io::Error::other)?;
+                out.truncate(length);
+            }
+            #[cfg(feature = "ipc")]
+            State::Lz4(Lz4::Frame) => {
+                let info = FrameInfo::new().block_size(BlockSize::Max4MB);
+                let mut frame = FrameEncoder::with_frame_info(info, &mut *out);
+                frame.write_all(bytes)?;
+                frame.finish().map_err(io::Error::other)?;
+            }
+            #[cfg(feature = "parquet")]
+            State::Snappy(snappy) => {
+                out.resize(snap::raw::max_compress_len(bytes.len()), 0);
+                let length = snappy.compress(bytes, out).map_err(io::Error::other)?;
+                out.truncate(length);
+            }
+        }
+        Ok(Some(out.as_slice().to_vec()))
+    }
+}
