@@ -19,6 +19,7 @@ pub mod cli;
 mod dtype;
 mod encode;
 mod error;
+pub mod fold;
 mod jobs;
 mod matrix;
 #[cfg(feature = "polars")]
