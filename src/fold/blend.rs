@@ -34,16 +34,8 @@ pub enum Blend {
 
 impl Blend {
     /// Every one.
-    pub const ALL: [Blend; 8] = [
-        Blend::Mean,
-        Blend::Sum,
-        Blend::Max,
-        Blend::Min,
-        Blend::Last,
-        Blend::CenterCrop,
-        Blend::Gaussian,
-        Blend::Hann,
-    ];
+    pub const ALL: [Blend; 8] =
+        [Blend::Mean, Blend::Sum, Blend::Max, Blend::Min, Blend::Last, Blend::CenterCrop, Blend::Gaussian, Blend::Hann];
 
     /// The name that users type.
     pub const fn name(self) -> &'static str {

@@ -54,7 +54,12 @@ pub(super) fn cover<N: Count>(
             Some(weights) => weights[a].iter().map(|&w| weight(w)).collect(),
             None => vec![N::ONE; axis.window as usize],
         };
-        let before: usize = if s == 0 { 1 } else { (wanted.end.saturating_sub(wanted.start)) as usize * (1..s).map(|s| place.starts(s).count as usize).product::<usize>() };
+        let before: usize = if s == 0 {
+            1
+        } else {
+            (wanted.end.saturating_sub(wanted.start)) as usize
+                * (1..s).map(|s| place.starts(s).count as usize).product::<usize>()
+        };
         let after: usize = place.sliding[s + 1..].iter().map(|&a| place.axes[a].len as usize).product();
         let (from, windows, len) = if s == 0 {
             (lines.start as i64, wanted.clone(), height)

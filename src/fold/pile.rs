@@ -133,7 +133,9 @@ fn typed<T: Cell>(place: &Place, walk: &Walk, blend: Blend, out: DType) -> Resul
     Ok(match blend {
         Blend::Mean => Box::new(Summed::<T, T::Sum, Plain>::new(cells, Plain, Some(out.is_float()))?),
         Blend::Sum => Box::new(Summed::<T, T::Sum, Plain>::new(cells, Plain, None)?),
-        Blend::Gaussian | Blend::Hann => Box::new(Summed::<T, f64, Weighted>::new(cells, Weighted::new(walk), Some(true))?),
+        Blend::Gaussian | Blend::Hann => {
+            Box::new(Summed::<T, f64, Weighted>::new(cells, Weighted::new(walk), Some(true))?)
+        }
         Blend::Max => Box::new(Chosen::<T, Extreme<Larger>>::new(cells, Extreme::new(cells)?)?),
         Blend::Min => Box::new(Chosen::<T, Extreme<Smaller>>::new(cells, Extreme::new(cells)?)?),
         Blend::Last | Blend::CenterCrop if place.is_disjoint() => Box::new(Chosen::<T, Only>::new(cells, Only)?),

@@ -123,7 +123,8 @@ impl Place {
             PlaceAxis { name: axis.name.clone(), len, window, dilation, starts: Some(starts(i)) }
         };
         let window: Vec<_> = slide.iter().map(|axis| axis.window).collect();
-        let in_order = shape.len() == grid.axes().len() && grid.sliding_axes().iter().all(|&a| shape[a] == grid.axes()[a].window);
+        let in_order =
+            shape.len() == grid.axes().len() && grid.sliding_axes().iter().all(|&a| shape[a] == grid.axes()[a].window);
         let axes: Vec<_> = if at == At::Patch && in_order {
             let place = |a: usize| grid.sliding_axes().iter().position(|&s| s == a);
             let whole = |a: usize| PlaceAxis::whole(grid.axes()[a].name.clone(), shape[a]);
@@ -132,7 +133,8 @@ impl Place {
             let rest = match at {
                 At::Patch => shape.strip_prefix(&window[..]).ok_or_else(|| {
                     let whole = by(&grid.patch_shape());
-                    let message = format!("of shape {} are no patches of windows {}: expected {whole}", by(shape), by(&window));
+                    let message =
+                        format!("of shape {} are no patches of windows {}: expected {whole}", by(shape), by(&window));
                     Error::argument("values", message)
                 })?,
                 At::Grid | At::Center => shape,

@@ -2,11 +2,11 @@
 
 use std::ops::Range;
 
+use super::Blend;
 use super::coverage::cover;
 use super::pile::{self, Cover, Frame, Memory, Numbers, Pile, Values};
 use super::place::Place;
 use super::walk::Walk;
-use super::Blend;
 use crate::dtype::with_pixel;
 use crate::{DType, Error, Result};
 
@@ -117,7 +117,11 @@ impl Slab {
         if let Some(bad) = (0..values.ids.len()).find(|&i| !seen(i, true)) {
             // Nothing of these values is kept.
             (0..bad).for_each(|i| _ = seen(i, false));
-            return Err(Error::too_large("how often a window came", format!("{} of window {}", u64::from(self.most) + 1, values.ids[bad]), self.most));
+            return Err(Error::too_large(
+                "how often a window came",
+                format!("{} of window {}", u64::from(self.most) + 1, values.ids[bad]),
+                self.most,
+            ));
         }
         let frame = Frame { place: &recipe.place, walk: &self.walk, line: self.lines.start };
         self.pile.add(&frame, values);
@@ -179,7 +183,9 @@ impl Slab {
         let first_out = (lines.start - all.start) as usize * strides[lead];
         let mut index = vec![0u64; inner];
         loop {
-            let sum = |strides: &dyn Fn(usize) -> usize| -> usize { index.iter().enumerate().map(|(a, &i)| i as usize * strides(a)).sum() };
+            let sum = |strides: &dyn Fn(usize) -> usize| -> usize {
+                index.iter().enumerate().map(|(a, &i)| i as usize * strides(a)).sum()
+            };
             let at = first + sum(&|a| self.walk.stride(a));
             let line = first_out + sum(&|a| strides[a]);
             let over = sum(&|a| covers[a]);

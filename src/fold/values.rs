@@ -111,7 +111,10 @@ fn dense(
     loop {
         if shape.is_empty() {
             // Rows that are null were left out.
-        } else if array.nulls().is_some_and(|nulls| ranges.iter().any(|r| nulls.slice(r.start, r.len()).null_count() > 0)) {
+        } else if array
+            .nulls()
+            .is_some_and(|nulls| ranges.iter().any(|r| nulls.slice(r.start, r.len()).null_count() > 0))
+        {
             return wrong("has a null within a value: expected null or a whole value".to_owned());
         }
         let n = match array.data_type() {
@@ -144,7 +147,9 @@ fn dense(
         shape.push(n as u64);
     }
     let (dtype, binary) = match array.data_type() {
-        DataType::FixedSizeBinary(_) | DataType::Binary | DataType::LargeBinary | DataType::BinaryView if shape.is_empty() => {
+        DataType::FixedSizeBinary(_) | DataType::Binary | DataType::LargeBinary | DataType::BinaryView
+            if shape.is_empty() =>
+        {
             (table.0, true)
         }
         other => match DType::ALL.into_iter().find(|dtype| dtype.arrow() == *other) {
@@ -220,7 +225,13 @@ fn binary_bytes(array: &ArrayRef, ranges: &[Range<usize>]) -> Result<Buffer, Str
                 let first = first.unwrap_or_default();
                 return Err(format!("has values of {first} and of {other} bytes: expected as many for each window"));
             }
-            Ok(ranges.iter().cloned().flatten().flat_map(|i| binary.value(i).iter().copied()).collect::<Vec<u8>>().into())
+            Ok(ranges
+                .iter()
+                .cloned()
+                .flatten()
+                .flat_map(|i| binary.value(i).iter().copied())
+                .collect::<Vec<u8>>()
+                .into())
         }
     }
 }

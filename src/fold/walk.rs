@@ -102,7 +102,9 @@ impl Walk {
     /// The weights of the cells of a run, if there are weights.
     pub(super) fn run_weights(&self) -> Vec<f64> {
         match &self.weights {
-            Some(weights) if self.along => weights[self.inner].iter().flat_map(|&w| std::iter::repeat_n(w, self.tail)).collect(),
+            Some(weights) if self.along => {
+                weights[self.inner].iter().flat_map(|&w| std::iter::repeat_n(w, self.tail)).collect()
+            }
             _ => vec![1.0; self.run],
         }
     }
@@ -134,12 +136,7 @@ impl Walk {
 
     /// Gives the runs of the values of windows that reach into the slab to `sink`. `N` is the length of a run, or 0 for
     /// any.
-    pub(super) fn each<const N: usize>(
-        &self,
-        frame: &Frame<'_>,
-        values: &Values<'_>,
-        sink: &mut impl Sink,
-    ) {
+    pub(super) fn each<const N: usize>(&self, frame: &Frame<'_>, values: &Values<'_>, sink: &mut impl Sink) {
         let place = frame.place;
         let mut index = Index::new(place);
         let mut starts = vec![0i64; place.axes.len()];
