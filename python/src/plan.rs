@@ -34,6 +34,10 @@ impl Plan {
         Ok(Self { scan, builder })
     }
 
+    pub(crate) fn scan(&self) -> &PatchScan {
+        &self.scan
+    }
+
     /// The scan to read from, in this process.
     fn readable(&self) -> PyResult<PatchScan> {
         adapted(self.builder.clone()).build().map_err(to_py)

@@ -53,6 +53,9 @@ use self::slab::{Recipe, Slab};
 use self::values::Column;
 use crate::{DType, Error, Grid, PatchScan, Pixel, PoolBuf, Result, Scalar, StridedView, TableInfo};
 
+/// Values that don't lie together are copied, so many bytes at a time.
+const COPIED_BYTES: usize = 1 << 20;
+
 /// An image in the making, of values of windows.
 ///
 /// Options come first, then values: once there are some, options are what they are.
@@ -174,6 +177,38 @@ impl Fold {
     /// If there is no such window, or the values are of another shape or type than expected. Then none of them is added.
     pub fn add<T: Pixel>(&mut self, ids: &[u64], values: &[T]) -> Result<()> {
         self.add_bytes(ids, None, T::DTYPE, None, bytemuck::cast_slice(values))
+    }
+
+    /// Adds the values of windows: an array in any layout, whose first axis counts `ids`. Values with one axis may be
+    /// patches that were made flat.
+    ///
+    /// # Errors
+    /// As [`add`](Self::add).
+    pub fn add_array(&mut self, ids: &[u64], values: &StridedView) -> Result<()> {
+        let [n, shape @ ..] = values.shape() else {
+            return Err(Error::argument("values", "no axis: expected one for the windows, and those of a value"));
+        };
+        if *n != ids.len() {
+            return Err(Error::argument("values", format!("{n} of them for {} windows", ids.len())));
+        }
+        let shape: Vec<_> = shape.iter().map(|&n| n as u64).collect();
+        let known = Some(&shape[..]).filter(|shape| shape.len() != 1);
+        let value = shape.iter().product::<u64>() as usize * values.dtype().size();
+        let rows = if values.is_contiguous() { ids.len() } else { (COPIED_BYTES / value.max(1)).max(1) };
+        let mut copy = Vec::new();
+        for (i, ids) in ids.chunks(rows.max(1)).enumerate() {
+            let part = values.slice(0, i * rows..i * rows + ids.len(), 1)?;
+            let bytes = if part.is_contiguous() {
+                let start = part.offset() * part.dtype().size();
+                &part.buffer()[start..start + ids.len() * value]
+            } else {
+                copy.resize(ids.len() * value, 0);
+                part.copy_to(&mut copy);
+                &copy
+            };
+            self.add_bytes(ids, None, values.dtype(), known, bytes)?;
+        }
+        Ok(())
     }
 
     /// Adds the values of a batch: a column `window`, and one of values, nested lists or binary as in a table, lists of
