@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use super::args::{Args, Command, FolderArgs, ScanArgs, is_folder};
+use super::fold;
 use super::info::{ScanInfo, SourceInfo};
 use super::progress::{Bar, summary};
 use super::stop::Stop;
@@ -42,6 +43,7 @@ pub(super) fn run(args: Args) -> Result<()> {
             let options = IpcOptions { compression: compression.parse()?, store_columns };
             stream(&scan.resolve()?, options, interrupted)
         }
+        Command::Fold(args) => fold::run(&args, interrupted),
         #[cfg(feature = "image")]
         Command::Show { windows, output, across } => {
             if !output.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("png")) {
@@ -148,7 +150,7 @@ fn show(scan: &PatchScan, all: bool, across: usize, output: &Path) -> Result<()>
 }
 
 /// The rename at the end would put the table in the place of the image.
-fn refuse_itself(image: &Path, output: &Path) -> Result<()> {
+pub(super) fn refuse_itself(image: &Path, output: &Path) -> Result<()> {
     match (identity(image), identity(output)) {
         (Ok(image), Ok(out)) if image == out => {
             Err(Error::argument("output", format!("{} is the image itself", output.display())))

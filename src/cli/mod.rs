@@ -2,6 +2,7 @@
 
 mod args;
 mod commands;
+mod fold;
 mod info;
 mod parse;
 mod progress;

@@ -22,7 +22,7 @@
 //! | blend | is kept in | the image is, by default |
 //! |---|---|---|
 //! | mean | integers: exactly, in 32 bits for 8, 64 for up to 32, 128 for 64; floats: `float64` | as the values; of integers the nearest, ties to even |
-//! | sum | the same | `int64` and `uint64` for integers (`uint64` for `bool`), as the values for floats |
+//! | sum | the same | `int64` or `uint64` for integers, `int64` for `bool` (as numpy), as the values for floats |
 //! | gaussian, hann | `float64` | as the values; of integers the nearest |
 //! | max, min, last, center-crop | as the values | as the values |
 //!
@@ -33,10 +33,16 @@ mod blend;
 mod cell;
 mod choose;
 mod coverage;
+#[cfg(any(feature = "ipc", feature = "parquet"))]
+mod drive;
+#[cfg(feature = "ipc")]
+pub(crate) mod input;
 mod pile;
 mod place;
 mod slab;
 mod sum;
+#[cfg(any(feature = "ipc", feature = "parquet"))]
+pub(crate) mod target;
 mod values;
 mod walk;
 
@@ -51,6 +57,8 @@ use self::pile::Values;
 use self::place::Place;
 use self::slab::{Recipe, Slab};
 use self::values::Column;
+#[cfg(feature = "tiff")]
+use crate::source::GeoTags;
 use crate::{DType, Error, Grid, PatchScan, Pixel, PoolBuf, Result, Scalar, StridedView, TableInfo};
 
 /// Values that don't lie together are copied, so many bytes at a time.
@@ -74,6 +82,8 @@ pub struct Fold {
     shape: Option<Vec<u64>>,
     lines: Option<Range<u64>>,
     column: Option<String>,
+    #[cfg(feature = "tiff")]
+    geo: Option<GeoTags>,
     made: Option<(Recipe, Slab)>,
 }
 
@@ -117,8 +127,20 @@ impl Fold {
 
     fn of(grid: Grid, dtype: DType) -> Self {
         let table = (dtype, grid.patch_shape());
-        let (at, fill, out, shape, lines, column, made) = (None, None, None, None, None, None, None);
-        Self { grid, table, at, blend: Blend::Mean, fill, out, shape, lines, column, made }
+        Self {
+            grid,
+            table,
+            at: None,
+            blend: Blend::Mean,
+            fill: None,
+            out: None,
+            shape: None,
+            lines: None,
+            column: None,
+            #[cfg(feature = "tiff")]
+            geo: None,
+            made: None,
+        }
     }
 
     /// Where values lie. Default: [`At::Patch`] for values of the window's shape, [`At::Grid`] for all others.
@@ -163,6 +185,15 @@ impl Fold {
     /// the window and its coordinates.
     pub fn column(mut self, name: impl Into<String>) -> Self {
         self.column = Some(name.into());
+        self
+    }
+
+    /// The georeference of the image that was scanned, which goes to TIFF files: as it is, or for an image with a cell a
+    /// window, as these cells lie (a last window that was shifted inward lies a little elsewhere). Its value for missing
+    /// pixels is what cells are that no window covers, unless they are [filled](Self::fill) with another.
+    #[cfg(feature = "tiff")]
+    pub fn georeference(mut self, geo: GeoTags) -> Self {
+        self.geo = Some(geo);
         self
     }
 
@@ -218,6 +249,10 @@ impl Fold {
     /// If a column is missing, or as [`add`](Self::add).
     pub fn add_batch(&mut self, batch: &RecordBatch) -> Result<()> {
         let column = Column::of(batch, self.column.as_deref(), &self.grid, &self.table)?;
+        self.add_column(column)
+    }
+
+    fn add_column(&mut self, column: Column) -> Result<()> {
         if column.ids.is_empty() {
             return Ok(());
         }
@@ -297,12 +332,42 @@ impl Fold {
         let place = Place::new(&self.grid, at, &shape, dtype)?;
         let out = match (self.out, self.blend, dtype) {
             (Some(out), ..) => out,
-            (None, Blend::Sum, DType::I8 | DType::I16 | DType::I32 | DType::I64) => DType::I64,
+            (None, Blend::Sum, DType::Bool | DType::I8 | DType::I16 | DType::I32 | DType::I64) => DType::I64,
             (None, Blend::Sum, dtype) if !dtype.is_float() => DType::U64,
             (None, _, dtype) => dtype,
         };
-        let fill = self.fill.unwrap_or(if out.is_float() { Scalar::Float(f64::NAN) } else { Scalar::Int(0) });
-        Ok(Recipe { place, blend: self.blend, dtype, out, fill: fill.to_cell_of("fill", out)? })
+        let usual = if out.is_float() { Scalar::Float(f64::NAN) } else { Scalar::Int(0) };
+        let fill = self.fill.or(self.nodata(out)).unwrap_or(usual);
+        Ok(Recipe { at, place, blend: self.blend, dtype, out, fill: fill.to_cell_of("fill", out)? })
+    }
+
+    /// The value for missing pixels of the image that was scanned, if cells can be that.
+    fn nodata(&self, out: DType) -> Option<Scalar> {
+        #[cfg(feature = "tiff")]
+        return self.geo.as_ref()?.nodata()?.parse::<Scalar>().ok().filter(|value| value.to_cell(out).is_ok());
+        #[cfg(not(feature = "tiff"))]
+        return Some(out).and(None);
+    }
+
+    /// The georeference of the image that is made.
+    #[cfg(all(feature = "tiff", any(feature = "ipc", feature = "parquet")))]
+    fn geo_of(&self, recipe: &Recipe) -> Option<GeoTags> {
+        use crate::source::AxisMap;
+        let nodata = self.fill.or(self.nodata(recipe.out)).map(|value| value.to_string());
+        let (old, new) = (self.grid.axes(), &recipe.place.axes);
+        let places = self
+            .geo
+            .as_ref()
+            .filter(|_| new.len() >= 2 && old.len() >= 2 && (0..2).all(|axis| old[axis].name == new[axis].name));
+        let Some(geo) = places else { return nodata.as_deref().map(GeoTags::of_nodata) };
+        let map = |axis: usize| match new[axis].starts {
+            Some(_) if recipe.at == At::Grid => {
+                let (step, extent, first) = (old[axis].step as f64, old[axis].extent as f64, old[axis].start(0) as f64);
+                AxisMap { scale: step, offset: first + (extent - step) / 2.0, center: first + (extent - 1.0) / 2.0 }
+            }
+            _ => AxisMap::SAME,
+        };
+        Some(geo.mapped(map(0), map(1)).with_nodata(nodata.as_deref()))
     }
 
     /// The shape of a value of so many cells.

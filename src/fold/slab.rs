@@ -2,11 +2,11 @@
 
 use std::ops::Range;
 
-use super::Blend;
 use super::coverage::cover;
 use super::pile::{self, Cover, Frame, Memory, Numbers, Pile, Values};
 use super::place::Place;
 use super::walk::Walk;
+use super::{At, Blend};
 use crate::dtype::with_pixel;
 use crate::{DType, Error, Result};
 
@@ -16,6 +16,7 @@ const PIECE: usize = 1 << 17;
 /// What is made of values, and for what.
 #[derive(Clone, Debug)]
 pub(super) struct Recipe {
+    pub(super) at: At,
     pub(super) place: Place,
     pub(super) blend: Blend,
     /// The type of values.
@@ -30,6 +31,12 @@ impl Recipe {
     /// Bytes of a line of the image.
     pub(super) fn line_bytes(&self) -> u64 {
         self.line_cells() * self.out.size() as u64
+    }
+
+    /// The first window that reaches into these lines, and one behind the last.
+    pub(super) fn windows(&self, lines: &Range<u64>) -> (u64, u64) {
+        let (reach, line) = (self.place.reaching(lines), self.place.line_windows());
+        (reach.start * line, reach.end * line)
     }
 
     fn line_cells(&self) -> u64 {
