@@ -11,7 +11,8 @@
 //!                     coords
 //! ```
 //!
-//! [`PatchScan`] puts the plan together. Start there, or at [`WindowSpec`] for what windows can be.
+//! [`PatchScan`] puts the plan together. Start there, or at [`WindowSpec`] for what windows can be. [`fold`] is the way
+//! back, from values of windows to an image.
 
 mod buffer;
 #[cfg(feature = "cli")]

@@ -1,5 +1,6 @@
 //! The way back: the values of windows become an image.
 
+use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use numpy::{PyReadonlyArray1, PyReadwriteArray1, PyUntypedArray};
@@ -7,6 +8,7 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use windrow::TableInfo;
 use windrow::fold::Fold;
+use windrow::source::GeoTags;
 
 use crate::array::view_of;
 use crate::capsule;
@@ -29,9 +31,12 @@ impl Folder {
 }
 
 /// The windows that values are of: those of a scan, or those that a schema speaks of.
-fn fold_of(scan: &Bound<'_, PyAny>) -> PyResult<Fold> {
+fn fold_of(py: Python<'_>, scan: &Bound<'_, PyAny>, page: usize) -> PyResult<Fold> {
     if let Ok(plan) = scan.cast::<Plan>() {
-        return Ok(Fold::new(plan.get().scan()));
+        let scan = plan.get().scan();
+        // An array has a name that is no file's.
+        let geo = py.detach(|| GeoTags::read(&scan.source().info().name, page)).ok().flatten();
+        return Ok(geo.into_iter().fold(Fold::new(scan), Fold::georeference));
     }
     let name = scan.get_type().name()?;
     let schema = capsule::schema_of(scan)?
@@ -46,9 +51,12 @@ fn fold_of(scan: &Bound<'_, PyAny>) -> PyResult<Fold> {
 #[pymethods]
 impl Folder {
     #[new]
-    #[pyo3(signature = (scan, *, at, blend, fill, dtype, value_shape, column))]
+    #[pyo3(signature = (scan, *, page, at, blend, fill, dtype, value_shape, column))]
+    #[expect(clippy::too_many_arguments, reason = "one an option; the Python side names and documents them")]
     fn new(
+        py: Python<'_>,
         scan: &Bound<'_, PyAny>,
+        page: usize,
         at: Option<&str>,
         blend: &str,
         fill: Option<Number>,
@@ -56,7 +64,7 @@ impl Folder {
         value_shape: Option<Vec<u64>>,
         column: Option<String>,
     ) -> PyResult<Self> {
-        let mut fold = fold_of(scan)?.blend(blend.parse().map_err(to_py)?);
+        let mut fold = fold_of(py, scan, page)?.blend(blend.parse().map_err(to_py)?);
         if let Some(at) = at {
             fold = fold.at(at.parse().map_err(to_py)?);
         }
@@ -112,6 +120,11 @@ impl Folder {
     fn image_into(&self, py: Python<'_>, mut out: PyReadwriteArray1<'_, u8>) -> PyResult<()> {
         let out = out.as_slice_mut()?;
         py.detach(|| self.fold().image_into(out)).map_err(to_py)
+    }
+
+    /// Writes the image to a file; gives its bytes.
+    fn write(&self, py: Python<'_>, path: PathBuf) -> PyResult<u64> {
+        py.detach(|| self.fold().write(path)).map_err(to_py)
     }
 
     /// How many windows cover each cell, in C order, and over which shape.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
+from pathlib import Path
 
 import duckdb
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 import windrow as wr
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from sklearn.feature_extraction.image import extract_patches_2d, reconstruct_from_patches_2d
 from strategies import Case, cases
 
@@ -149,6 +151,24 @@ def test_coverage_and_out() -> None:
         f.finish(np.empty((6, 4), np.float32).T)
 
 
+def test_files(tmp_path: Path) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
+    s = wr.scan(image, (5, 5), step=3, edge="shift")
+    f = wr.Fold(s)
+    f.add(s)
+    for name in ("out.npy", "out.png"):
+        assert f.write(tmp_path / name) == (tmp_path / name).stat().st_size
+    np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), image)
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "out.png")), image)
+    f.write(tmp_path / "out.tif")
+    again = wr.scan(tmp_path / "out.tif", (20, 30))
+    np.testing.assert_array_equal(again[0], image)
+    with pytest.raises(ValueError, match="none of .npy, .tif, .png"):
+        f.write(tmp_path / "out.jpg")
+    with pytest.raises(FileNotFoundError):
+        f.write(tmp_path / "no" / "out.npy")
+
+
 @pytest.mark.parametrize("dtype", ["bool", "uint8", "int16", "uint64", "float16", "float32"])
 def test_types(dtype: str) -> None:
     image = np.random.default_rng(0).integers(0, 2, (6, 7)).astype(dtype)
@@ -190,7 +210,7 @@ def test_bad_values_are_told() -> None:
         wr.Fold(np.zeros((3, 3)))
     with pytest.raises(ValueError, match="fill: 0.5 is not a uint8"):
         wr.fold(s, np.zeros(15, np.uint8), fill=0.5)
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(ValueError, match="ZeroDivisionError"):
         wr.fold(s, pa.RecordBatchReader.from_batches(pa.schema([("window", pa.int64()), ("a", pa.int64())]), broken()))
 
 

@@ -19,6 +19,8 @@ Examples:
       half-overlapping tiles that cover every pixel, as an Arrow IPC file
   windrow stream volume.npy --window 4x4x4 --dtype float32 --lossy | python train.py
       3-D windows as an Arrow IPC stream
+  windrow fold predictions.parquet -o labels.tif
+      an image of what a model said of each window
   windrow show photo.png --window 32x32 -o sheet.png
       some of the windows as a picture";
 
@@ -315,7 +317,8 @@ pub(super) struct FoldArgs {
     /// The type of the image [default: as the values; sums of integers have 64 bits]
     #[arg(long, value_name = "TYPE", help_heading = "Output")]
     pub(super) dtype: Option<String>,
-    /// Memory for the image, about; a larger one is made in several passes over the file
+    /// Memory for the image, about; a larger one is made in several passes over the file, or of a pipe whose windows
+    /// come in order
     #[arg(long, value_name = "BYTES", allow_hyphen_values = true, default_value = "1GiB", help_heading = "Output")]
     pub(super) memory: String,
     /// No notes and no summary

@@ -19,7 +19,7 @@ use crate::{AnySource, DType, Error, PatchScan, Result, Scalar};
 
 pub(super) fn run(args: &FoldArgs, interrupted: &'static str) -> Result<()> {
     let start = Instant::now();
-    refuse_itself(&args.values, &args.output)?;
+    refuse_itself("the file of values", &args.values, &args.output)?;
     Kind::of(&args.output)?;
     let memory = parse::bytes("memory", &args.memory)?;
     let input = Input::open(&args.values)?;
@@ -66,6 +66,7 @@ fn geometry(args: &FoldArgs, input: &Input) -> Result<Fold> {
 /// The same on the earth, if its image is a TIFF file that is there.
 #[cfg(feature = "tiff")]
 fn placed(fold: Fold, args: &FoldArgs, image: &Path, page: Option<usize>, shape: &[u64]) -> Result<Fold> {
+    refuse_itself("the image that was scanned", image, &args.output)?;
     let is_tiff = |path: &Path| Kind::of(path).is_ok_and(|kind| kind == Kind::Tiff);
     if !is_tiff(&args.output) || (args.image.is_none() && !is_tiff(image)) {
         return Ok(fold);
@@ -95,7 +96,8 @@ fn placed(fold: Fold, args: &FoldArgs, image: &Path, page: Option<usize>, shape:
 }
 
 #[cfg(not(feature = "tiff"))]
-fn placed(fold: Fold, _: &FoldArgs, _: &Path, _: Option<usize>, _: &[u64]) -> Result<Fold> {
+fn placed(fold: Fold, args: &FoldArgs, image: &Path, _: Option<usize>, _: &[u64]) -> Result<Fold> {
+    refuse_itself("the image that was scanned", image, &args.output)?;
     Ok(fold)
 }
 

@@ -45,6 +45,8 @@ pub fn run<T: Into<OsString> + Clone>(args: impl IntoIterator<Item = T>) -> Exit
 fn line(error: &Error) -> String {
     text::printable(&match error.kind() {
         ErrorKind::Argument { name: "window_shape", message } => format!("--window: {message}"),
+        // Given without its name.
+        ErrorKind::Argument { name: "values", message } => format!("values: {message}"),
         ErrorKind::Argument { name, message } => format!("--{}: {message}", name.replace('_', "-")),
         _ => error.to_string(),
     })

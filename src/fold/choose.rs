@@ -186,9 +186,9 @@ impl<T: Cell, C: Choice<T>> Pile for Chosen<T, C> {
         };
         let cells = &self.cells.cells()[at..at + n * tail];
         if T::Sum::WHOLE {
-            to.whole(cells.iter().map(|cell| cell.sum().to_i128()));
+            to.whole().extend(cells.iter().map(|cell| cell.sum().to_i128()));
         } else {
-            to.float(cells.iter().map(|cell| cell.to_f64()));
+            to.float().extend(cells.iter().map(|cell| cell.to_f64()));
         }
     }
 

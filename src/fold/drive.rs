@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::input::{Input, Wanted};
 use super::target::{Kind, Picture, Target};
+use super::values::Column;
 use super::{Fold, Recipe, Slab, memory};
 use crate::{DType, Error, Result};
 
@@ -56,15 +57,17 @@ impl Fold {
         let (grid, table, column) = (self.grid.clone(), self.table.clone(), self.column.clone());
         let wanted =
             Wanted { column: column.as_deref(), grid: &grid, table: &table, windows: Cell::new((0, u64::MAX)) };
+        if input.is_once() {
+            return self.flow(input, &wanted, output, bytes, look);
+        }
         let mut target = None;
         let (mut start, mut passes) = (0, 0);
         let (shape, dtype) = loop {
             input.read(&wanted, &mut |column| {
                 if self.made.is_none() && !column.ids.is_empty() {
-                    let cells = column.bytes.len() / column.ids.len() / column.dtype.size();
-                    let recipe = self.recipe(column.dtype, column.shape.as_deref(), cells as u64)?;
+                    let recipe = self.recipe_of(&column)?;
                     let made = kind.create(output, self.picture(&recipe))?;
-                    let most = self.first_lines(&recipe, bytes, made.step(), input.is_once())?;
+                    let most = first_lines(&recipe, bytes, made.step());
                     wanted.windows.set(recipe.windows(&most));
                     (target, self.lines) = (Some(made), Some(most));
                 }
@@ -95,16 +98,91 @@ impl Fold {
         Ok(Folded { shape, dtype, passes, bytes })
     }
 
-    /// The lines of the first pass: as many as there is memory for, in whole strips.
-    fn first_lines(&self, recipe: &Recipe, bytes: u64, step: u64, once: bool) -> Result<Range<u64>> {
-        let all = recipe.place.axes[recipe.place.lead()].len;
-        let most = recipe.lines_in(bytes);
-        if most < all && once {
-            let needs = format!("{} bytes", recipe.bytes(all));
-            let limit = format!("{bytes} bytes of --memory; a file can be read several times");
-            return Err(Error::too_large("the image for one pass over a pipe", needs, limit));
+    /// The same for rows that come a single time: all at once, or, if there is not the memory for that, in the order of
+    /// their windows, so that lines are finished and written on the way.
+    fn flow(
+        &mut self,
+        input: &Input,
+        wanted: &Wanted<'_>,
+        output: &Path,
+        bytes: u64,
+        look: &dyn Fn() -> Result<()>,
+    ) -> Result<Folded> {
+        let kind = Kind::of(output)?;
+        let mut target = None;
+        input.read(wanted, &mut |column| {
+            if column.ids.is_empty() {
+                return Ok(true);
+            }
+            if self.made.is_none() {
+                let recipe = self.recipe_of(&column)?;
+                let made = kind.create(output, self.picture(&recipe))?;
+                self.lines = Some(first_lines(&recipe, bytes, made.step()));
+                target = Some(made);
+                // Checks the values, and makes room for them.
+                self.prepare(column.dtype, column.shape.as_deref(), recipe.place.cells as u64)?;
+            }
+            look()?;
+            if let Some(target) = &mut target {
+                self.flow_column(column, &mut **target)?;
+            }
+            Ok(true)
+        })?;
+        let (Some((recipe, mut slab)), Some(mut target)) = (self.made.take(), target) else {
+            return Err(Error::argument("values", "none came: no row has one"));
+        };
+        let end = recipe.place.axes[recipe.place.lead()].len;
+        while slab.lines().start < end {
+            let lines = slab.lines();
+            let piece = lines.start..lines.end.min(end);
+            write_lines(&recipe, &slab, piece.clone(), 0, &mut *target)?;
+            slab.advance(&recipe, piece.end)?;
         }
-        Ok(0..if most < all { (most - most % step).max(step).min(all) } else { all })
+        let bytes = target.commit()?;
+        Ok(Folded { shape: recipe.place.shape(), dtype: recipe.out, passes: 1, bytes })
+    }
+
+    /// Adds rows for which lines may have to be finished first.
+    fn flow_column(&mut self, column: Column, target: &mut dyn Target) -> Result<()> {
+        self.check_ids(&column.ids)?;
+        let Some((recipe, slab)) = &mut self.made else { return Ok(()) };
+        let (wanted, lines) = (recipe.lines_of(&column.ids), slab.lines());
+        if wanted.start < lines.start && !wanted.is_empty() {
+            let message = format!(
+                "a window reaches back to line {}, but what is before line {} is written: give a file, whose rows may come \
+                 in any order, or more --memory",
+                wanted.start, lines.start
+            );
+            return Err(Error::argument("values", message));
+        }
+        // Whole strips that no window of these reaches back to.
+        let done = wanted.start - wanted.start % target.step();
+        while wanted.end > slab.lines().end && done > slab.lines().start {
+            let lines = slab.lines();
+            let piece = lines.start..done.min(lines.end);
+            write_lines(recipe, slab, piece.clone(), 0, target)?;
+            slab.advance(recipe, piece.end)?;
+        }
+        let lines = slab.lines();
+        if wanted.end > lines.end {
+            if column.ids.len() > 1 {
+                let (first, rest) = column.split();
+                self.flow_column(first, target)?;
+                return self.flow_column(rest, target);
+            }
+            let needs = format!("{} lines of {} bytes", wanted.end - lines.start, recipe.bytes(1));
+            return Err(Error::too_large(
+                "a window for this --memory",
+                needs,
+                format!("{} lines", lines.end - lines.start),
+            ));
+        }
+        self.add_column(column)
+    }
+
+    fn recipe_of(&self, column: &Column) -> Result<Recipe> {
+        let cells = column.bytes.len() / column.ids.len() / column.dtype.size();
+        self.recipe(column.dtype, column.shape.as_deref(), cells as u64)
     }
 
     fn picture(&self, recipe: &Recipe) -> Picture {
@@ -116,6 +194,13 @@ impl Fold {
             geo: self.geo_of(recipe),
         }
     }
+}
+
+/// The lines of the first pass: as many as there is memory for, in whole strips.
+fn first_lines(recipe: &Recipe, bytes: u64, step: u64) -> Range<u64> {
+    let all = recipe.place.axes[recipe.place.lead()].len;
+    let most = recipe.lines_in(bytes);
+    0..if most < all { (most - most % step).max(step).min(all) } else { all }
 }
 
 /// Writes lines of a slab, counted from `first` in the file.

@@ -275,11 +275,7 @@ impl Fold {
         if !bytes.len().is_multiple_of(ids.len() * dtype.size()) {
             return Err(count(ids.len(), bytes.len() / dtype.size()));
         }
-        let windows = self.grid.windows();
-        if let Some(id) = ids.iter().find(|&&id| id >= windows) {
-            let message = format!("no window {id}: there are {windows}, 0..{windows}");
-            return Err(Error::argument("window", message));
-        }
+        self.check_ids(ids)?;
         let cells = bytes.len() / ids.len() / dtype.size();
         self.prepare(dtype, shape, cells as u64)?;
         let Some((recipe, slab)) = &mut self.made else { return Ok(()) };
@@ -291,6 +287,14 @@ impl Fold {
             bytes
         };
         slab.add(recipe, &Values { ids, valid, bytes })
+    }
+
+    fn check_ids(&self, ids: &[u64]) -> Result<()> {
+        let windows = self.grid.windows();
+        match ids.iter().find(|&&id| id >= windows) {
+            None => Ok(()),
+            Some(id) => Err(Error::argument("values", format!("no window {id}: there are {windows}, 0..{windows}"))),
+        }
     }
 
     /// Says what values there will be: makes [`image`](Self::image) work before there are any.

@@ -61,41 +61,64 @@ pub(super) enum Numbers {
 }
 
 impl Numbers {
-    pub(super) fn whole(&mut self, numbers: impl Iterator<Item = i128>) {
+    /// Room for whole numbers.
+    pub(super) fn whole(&mut self) -> &mut Vec<i128> {
         if let Numbers::Float(_) = self {
             *self = Numbers::Whole(Vec::new());
         }
-        if let Numbers::Whole(all) = self {
-            all.clear();
-            all.extend(numbers);
+        match self {
+            Numbers::Whole(all) => {
+                all.clear();
+                all
+            }
+            Numbers::Float(_) => unreachable!("it was replaced"),
         }
     }
 
-    pub(super) fn float(&mut self, numbers: impl Iterator<Item = f64>) {
+    /// Room for numbers with a fraction.
+    pub(super) fn float(&mut self) -> &mut Vec<f64> {
         if let Numbers::Whole(_) = self {
             *self = Numbers::Float(Vec::new());
         }
-        if let Numbers::Float(all) = self {
-            all.clear();
-            all.extend(numbers);
+        match self {
+            Numbers::Float(all) => {
+                all.clear();
+                all
+            }
+            Numbers::Whole(_) => unreachable!("it was replaced"),
         }
     }
 
-    /// Writes the numbers as cells of `T`, but for those that are not covered; gives the first that is none of them.
-    pub(super) fn store<T: Out>(&self, covered: impl Fn(usize) -> bool, out: &mut [u8]) -> Option<String> {
-        let cells = out.chunks_exact_mut(size_of::<T>()).enumerate().filter(|(i, _)| covered(*i));
-        fn put<T: Out>(value: Option<T>, cell: &mut [u8]) -> bool {
-            value.inspect(|value| cell.copy_from_slice(bytemuck::bytes_of(value))).is_none()
-        }
+    /// Writes the numbers as cells of `T`, `tail` a place, where there are `times`; gives the first that is none of them.
+    pub(super) fn store<T: Out>(&self, times: &[u32], tail: usize, out: &mut [u8]) -> Option<String> {
         match self {
-            Numbers::Whole(all) => {
-                cells.into_iter().find_map(|(i, cell)| put(T::of_whole(all[i]), cell).then(|| all[i].to_string()))
-            }
-            Numbers::Float(all) => {
-                cells.into_iter().find_map(|(i, cell)| put(T::of_float(all[i]), cell).then(|| all[i].to_string()))
-            }
+            Numbers::Whole(all) => store(all, T::of_whole, times, tail, out).map(|number| number.to_string()),
+            Numbers::Float(all) => store(all, T::of_float, times, tail, out).map(|number| number.to_string()),
         }
     }
+}
+
+fn store<N: Copy, T: Out>(
+    numbers: &[N],
+    of: impl Fn(N) -> Option<T>,
+    times: &[u32],
+    tail: usize,
+    out: &mut [u8],
+) -> Option<N> {
+    let put = |(cell, &number): (&mut [u8], &N)| match of(number) {
+        Some(value) => {
+            cell.copy_from_slice(bytemuck::bytes_of(&value));
+            None
+        }
+        None => Some(number),
+    };
+    let size = size_of::<T>();
+    if times.iter().all(|&times| times > 0) {
+        return out.chunks_exact_mut(size).zip(numbers).find_map(put);
+    }
+    let places = out.chunks_exact_mut(size * tail).zip(numbers.chunks_exact(tail)).zip(times);
+    let mut covered = places.filter(|(_, times)| **times > 0);
+    covered.find_map(|((cells, numbers), _)| cells.chunks_exact_mut(size).zip(numbers).find_map(put))
 }
 
 /// What is kept of the values of windows.

@@ -33,6 +33,16 @@ impl Recipe {
         self.line_cells() * self.out.size() as u64
     }
 
+    /// The lines that the values of these windows may fall on, of which there is at least one.
+    pub(super) fn lines_of(&self, ids: &[u64]) -> Range<u64> {
+        let (line, lead) = (self.place.line_windows(), &self.place.axes[self.place.lead()]);
+        let places = ids.iter().map(|id| id / line);
+        let (first, last) = places.fold((u64::MAX, 0), |(low, high), place| (low.min(place), high.max(place)));
+        let clip = |at: i64| at.clamp(0, lead.len as i64) as u64;
+        let starts = self.place.starts(0);
+        clip(starts.at(first))..clip(starts.at(last) + lead.extent() as i64)
+    }
+
     /// The first window that reaches into these lines, and one behind the last.
     pub(super) fn windows(&self, lines: &Range<u64>) -> (u64, u64) {
         let (reach, line) = (self.place.reaching(lines), self.place.line_windows());
@@ -135,6 +145,26 @@ impl Slab {
         Ok(())
     }
 
+    /// Goes on to the lines from `line` on, and as many more at the end.
+    pub(super) fn advance(&mut self, recipe: &Recipe, line: u64) -> Result<()> {
+        let gone = line - self.lines.start;
+        let height = self.lines.end - self.lines.start;
+        let lines = line..line + height;
+        let reach = recipe.place.reaching(&lines);
+        let windows = recipe.place.line_windows();
+        let mut times = Memory::new(((reach.end - reach.start) * windows) as usize)?;
+        let kept = reach.start.max(self.reach.start)..reach.end.min(self.reach.end);
+        if !kept.is_empty() {
+            let stretch = |reach: &Range<u64>| {
+                ((kept.start - reach.start) * windows) as usize..((kept.end - reach.start) * windows) as usize
+            };
+            times.cells_mut()[stretch(&reach)].copy_from_slice(&self.times.cells()[stretch(&self.reach)]);
+        }
+        self.pile.forget(&self.walk, gone.min(height) as usize);
+        (self.times, self.lines, self.reach) = (times, lines, reach);
+        Ok(())
+    }
+
     /// How many windows cover each cell of some of the lines, over the sliding axes.
     pub(super) fn coverage(&self, recipe: &Recipe, lines: Range<u64>) -> Vec<u32> {
         cover(&recipe.place, lines, self.reach.clone(), self.times.cells(), None, |_| 1)
@@ -206,8 +236,7 @@ impl Slab {
             for (lot, _) in line.chunks_exact_mut(tail * size).zip(times).filter(|(_, times)| **times == 0) {
                 lot.chunks_exact_mut(size).for_each(|cell| cell.copy_from_slice(&fill[..size]));
             }
-            let covered = |i: usize| times[i / tail] > 0;
-            if let Some(number) = with_pixel!(*to, T => numbers.store::<T>(covered, line)) {
+            if let Some(number) = with_pixel!(*to, T => numbers.store::<T>(times, tail, line)) {
                 let message = format!("a cell is {number}, which no {to} is; values are {dtype}");
                 return Err(Error::argument("dtype", message));
             }

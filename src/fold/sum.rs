@@ -82,24 +82,37 @@ impl<T: Cell, S: Sum, K: Kind<T, S>> Pile for Summed<T, S, K> {
     fn numbers(&self, at: usize, cover: Cover<'_>, tail: usize, to: &mut Numbers) {
         let sums = |n: usize| &self.sums.cells()[at..at + n * tail];
         match (cover, self.mean) {
-            (Cover::Times(times), None) if S::WHOLE => to.whole(sums(times.len()).iter().map(|sum| sum.to_i128())),
-            (Cover::Times(times), Some(false)) if S::WHOLE => {
-                let lots = sums(times.len()).chunks_exact(tail).zip(times);
-                to.whole(lots.flat_map(|(lot, &n)| lot.iter().map(move |sum| sum.mean(n.max(1)).to_i128())));
+            (Cover::Times(times), None) if S::WHOLE => {
+                to.whole().extend(sums(times.len()).iter().map(|sum| sum.to_i128()))
             }
-            (Cover::Times(times), None) => to.float(sums(times.len()).iter().map(|sum| sum.to_f64())),
+            (Cover::Times(times), None) => to.float().extend(sums(times.len()).iter().map(|sum| sum.to_f64())),
+            (Cover::Times(times), Some(false)) if S::WHOLE => {
+                let mean = |sum: S, n: u32| sum.mean(n.max(1)).to_i128();
+                each(sums(times.len()), times, tail, mean, to.whole());
+            }
             (Cover::Times(times), Some(_)) => {
-                let lots = sums(times.len()).chunks_exact(tail).zip(times);
-                to.float(lots.flat_map(|(lot, &n)| lot.iter().map(move |sum| sum.to_f64() / f64::from(n))));
+                let mean = |sum: S, n: u32| sum.to_f64() / f64::from(n);
+                each(sums(times.len()), times, tail, mean, to.float());
             }
             (Cover::Weight(weights), _) => {
-                let lots = sums(weights.len()).chunks_exact(tail).zip(weights);
-                to.float(lots.flat_map(|(lot, &w)| lot.iter().map(move |sum| sum.to_f64() / w)));
+                let mean = |sum: S, weight: f64| sum.to_f64() / weight;
+                each(sums(weights.len()), weights, tail, mean, to.float());
             }
         }
     }
 
     fn forget(&mut self, walk: &Walk, lines: usize) {
         self.sums.forget(walk, lines);
+    }
+}
+
+/// What `of` makes of sums and the cover of their place, which `tail` of them share.
+fn each<S: Copy, C: Copy, N>(sums: &[S], cover: &[C], tail: usize, of: impl Fn(S, C) -> N, to: &mut Vec<N>) {
+    if tail == 1 {
+        to.extend(sums.iter().zip(cover).map(|(&sum, &cover)| of(sum, cover)));
+    } else {
+        for (sums, &cover) in sums.chunks_exact(tail).zip(cover) {
+            to.extend(sums.iter().map(|&sum| of(sum, cover)));
+        }
     }
 }

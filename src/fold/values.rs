@@ -15,6 +15,7 @@ use serde_json::Value;
 use crate::{DType, Error, Grid, Result};
 
 /// What a batch says of windows that have a value.
+#[derive(Clone)]
 pub(super) struct Column {
     pub(super) ids: Vec<u64>,
     pub(super) dtype: DType,
@@ -38,6 +39,19 @@ impl Column {
             shape = Some(tensor);
         }
         Ok(Self { ids, dtype, shape, bytes })
+    }
+}
+
+#[cfg(feature = "ipc")]
+impl Column {
+    /// The first half of the rows, and the others.
+    pub(super) fn split(self) -> (Self, Self) {
+        let middle = self.ids.len() / 2;
+        let bytes = self.bytes.len() / self.ids.len() * middle;
+        let (mut first, mut rest) = (Self { bytes: self.bytes.slice_with_length(0, bytes), ..self.clone() }, self);
+        rest.ids = first.ids.split_off(middle);
+        rest.bytes = rest.bytes.slice(bytes);
+        (first, rest)
     }
 }
 
@@ -67,7 +81,7 @@ pub(super) fn missing(name: &str, names: &[&str]) -> Error {
 /// Stretches of rows that have a value.
 fn present(values: &ArrayRef) -> Vec<Range<usize>> {
     match values.nulls() {
-        None => vec![0..values.len()],
+        None => std::iter::once(0..values.len()).collect(),
         Some(nulls) => nulls.valid_slices().map(|(start, end)| start..end).collect(),
     }
 }
@@ -80,11 +94,11 @@ fn ids(windows: &ArrayRef, rows: &[Range<usize>]) -> Result<Vec<u64>> {
     {
         let values = windows.as_primitive::<T>().values();
         let ids = rows.iter().flat_map(|rows| &values[rows.clone()]);
-        ids.map(|&id| id.try_into().map_err(|_| Error::argument("window", format!("no window {id}: ids count from 0"))))
+        ids.map(|&id| id.try_into().map_err(|_| Error::argument("values", format!("no window {id}: ids count from 0"))))
             .collect()
     }
     if windows.null_count() > 0 {
-        return Err(Error::argument("window", "a window is null: expected its id"));
+        return Err(Error::argument("values", "a window is null: expected its id"));
     }
     match windows.data_type() {
         DataType::UInt64 => of::<UInt64Type>(windows, rows),
@@ -95,7 +109,7 @@ fn ids(windows: &ArrayRef, rows: &[Range<usize>]) -> Result<Vec<u64>> {
         DataType::Int32 => of::<Int32Type>(windows, rows),
         DataType::Int16 => of::<Int16Type>(windows, rows),
         DataType::Int8 => of::<Int8Type>(windows, rows),
-        other => Err(Error::argument("window", format!("is of type {other}: expected integers"))),
+        other => Err(Error::argument("values", format!("column \"window\" is of type {other}: expected integers"))),
     }
 }
 

@@ -136,6 +136,7 @@ impl Walk {
 
     /// Gives the runs of the values of windows that reach into the slab to `sink`. `N` is the length of a run, or 0 for
     /// any.
+    #[inline(always)]
     pub(super) fn each<const N: usize>(&self, frame: &Frame<'_>, values: &Values<'_>, sink: &mut impl Sink) {
         let place = frame.place;
         let mut index = Index::new(place);

@@ -28,7 +28,7 @@ def fold(
     dtype: npt.DTypeLike | None = None,
     value_shape: int | Sequence[int] | None = None,
     column: str | None = None,
-    out: Array | Path | None = None,
+    out: Array | None = None,
 ) -> Array:
     """The image of the values of windows: patches, class scores, or a number a window.
 
@@ -61,7 +61,8 @@ def fold(
         "min", "last" (of the highest id), "center-crop" (of the window whose centre is the nearest), or a mean weighted
         by a "gaussian" or "hann" window.
     fill
-        What a cell is that no window covers. Default: NaN, or 0 where the image is of integers.
+        What a cell is that no window covers. Default: what a scanned TIFF file says of missing pixels, or else NaN, or 0
+        where the image is of integers.
     dtype
         The type of the image. Default: that of the values; for sums of integers int64 or uint64.
     value_shape
@@ -70,6 +71,11 @@ def fold(
         The column of values. Default: ``prediction``, ``patch``, or the only one.
     out
         An array to write into.
+
+    Raises
+    ------
+    ValueError
+        If there is no such window, values are of another shape or type than expected, or a cell does not fit `dtype`.
     """
     options: dict[str, Any] = dict(at=at, blend=blend, fill=fill, dtype=dtype, value_shape=value_shape, column=column)
     folder = Fold(scan, **options)
@@ -119,7 +125,10 @@ class Fold:
         plan = scan._plan if isinstance(scan, Scan) else scan
         # numpy's own numbers are no numbers to the other side.
         fill = fill.item() if isinstance(fill, (np.generic, np.ndarray)) else fill
-        self._folder = Folder(plan, at=at, blend=blend, fill=fill, dtype=kind, value_shape=shape, column=column)
+        page = scan._options.get("page") if isinstance(scan, Scan) else None
+        self._folder = Folder(
+            plan, page=page or 0, at=at, blend=blend, fill=fill, dtype=kind, value_shape=shape, column=column
+        )
 
     def _all(self, count: int) -> npt.NDArray[np.uint64]:
         """The ids of all windows, of which there ought to be so many."""
@@ -141,19 +150,25 @@ class Fold:
         array = plain(as_array(values))
         self._folder.add(_ids(ids), array)
 
-    def finish(self, out: Array | Path | None = None) -> Array:
+    def finish(self, out: Array | None = None) -> Array:
         """The image of all values so far, as a new array or in `out`. More values may be added after."""
         name, shape = self._folder.image_type()
         if out is None:
             out = np.empty(shape, name)
-        elif isinstance(out, (str, os.PathLike)):
-            raise TypeError("out: expected an array")
         if (out.dtype, list(out.shape)) != (np.dtype(name), shape):
             raise ValueError(f"out: {out.dtype} {list(out.shape)}, but the image is {name} {shape}")
         if not (out.flags.c_contiguous and out.flags.writeable):
             raise ValueError("out: expected an array in C order that can be written")
         self._folder.image_into(out.reshape(-1).view(np.uint8))
         return out
+
+    def write(self, path: Path) -> int:
+        """Writes the image of all values so far to a file, which appears when it is whole; gives its size in bytes.
+
+        ``.npy`` holds any image; ``.tif`` those of axes (y, x) or (y, x, c), with the georeference of the TIFF that was
+        scanned; ``.png`` those of uint8 and uint16.
+        """
+        return self._folder.write(os.fspath(path))
 
     def coverage(self) -> npt.NDArray[np.uint32]:
         """How many windows cover each cell: 0 where the image is what it was filled with."""

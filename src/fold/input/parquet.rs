@@ -60,7 +60,7 @@ impl ParquetInput {
         let window_of = Of::new(&schema.column(windows), schema.get_column_root(windows))
             .filter(|of| of.is_integer() && !of.is_list());
         let Some(window_of) = window_of else {
-            return Err(Error::argument("window", "is no column of integers"));
+            return Err(Error::argument("values", "column \"window\" is no column of integers"));
         };
         let value_of = Of::new(&schema.column(values), schema.get_column_root(values)).ok_or_else(|| {
             let kind = schema.column(values).physical_type();
@@ -83,7 +83,7 @@ impl ParquetInput {
             while left > 0 {
                 let piece = rows.min(left);
                 let ids = windows.read(piece).map_err(fail)?.and_then(|ids| ids.whole());
-                let ids = ids.map_err(|message| Error::argument("window", message))?;
+                let ids = ids.map_err(|message| Error::argument("values", message))?;
                 let read = values.read(piece).map_err(fail)?;
                 let read = read.map_err(|message| Error::argument("values", format!("column {name:?} {message}")))?;
                 if ids.len() != piece || read.rows != piece {
