@@ -252,6 +252,11 @@ impl Scalar {
     /// # Errors
     /// If the type can't hold the number: a fraction or an infinity in an integer, or a value out of its range.
     pub fn to_cell(self, dtype: DType) -> Result<[u8; 8]> {
+        self.to_cell_of("pad_value", dtype)
+    }
+
+    /// The same for an argument of another name.
+    pub(crate) fn to_cell_of(self, argument: &'static str, dtype: DType) -> Result<[u8; 8]> {
         let mut cell = [0; 8];
         macro_rules! int {
             ($t:ty) => {{
@@ -265,7 +270,7 @@ impl Scalar {
                 let value = value.ok_or_else(|| {
                     let (min, max) = (<$t>::MIN, <$t>::MAX);
                     Error::argument(
-                        "pad_value",
+                        argument,
                         format!("{self} is not a {dtype}: expected a whole number from {min} to {max}"),
                     )
                 })?;
@@ -276,7 +281,7 @@ impl Scalar {
             DType::Bool => match self.to_f64() {
                 0.0 => {}
                 1.0 => cell[0] = 1,
-                _ => return Err(Error::argument("pad_value", format!("{self} is not a bool: expected 0 or 1"))),
+                _ => return Err(Error::argument(argument, format!("{self} is not a bool: expected 0 or 1"))),
             },
             DType::U8 => int!(u8),
             DType::U16 => int!(u16),
@@ -288,16 +293,16 @@ impl Scalar {
             DType::I64 => int!(i64),
             DType::F16 => {
                 let value = f16::from_f64(self.to_f64());
-                self.check_float(value.to_f64(), dtype)?;
+                self.check_float(argument, value.to_f64(), dtype)?;
                 cell[..2].copy_from_slice(&value.to_ne_bytes());
             }
             DType::F32 => {
                 let value = self.to_f64() as f32;
-                self.check_float(value.into(), dtype)?;
+                self.check_float(argument, value.into(), dtype)?;
                 cell[..4].copy_from_slice(&value.to_ne_bytes());
             }
             DType::F64 => {
-                self.check_float(self.to_f64(), dtype)?;
+                self.check_float(argument, self.to_f64(), dtype)?;
                 cell.copy_from_slice(&self.to_f64().to_ne_bytes());
             }
         }
@@ -305,13 +310,13 @@ impl Scalar {
     }
 
     /// A whole number must be the float; a fraction may be rounded, but not to infinity.
-    fn check_float(self, value: f64, dtype: DType) -> Result<()> {
+    fn check_float(self, argument: &'static str, value: f64, dtype: DType) -> Result<()> {
         let holds = match self {
             Scalar::Int(v) => value as i128 == i128::from(v) && value.is_finite(),
             Scalar::Uint(v) => value as i128 == i128::from(v) && value.is_finite(),
             Scalar::Float(v) => value.is_finite() || !v.is_finite(),
         };
-        if holds { Ok(()) } else { Err(Error::argument("pad_value", format!("{self} is not a {dtype}"))) }
+        if holds { Ok(()) } else { Err(Error::argument(argument, format!("{self} is not a {dtype}"))) }
     }
 
     /// The nearest `f64`.

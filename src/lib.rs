@@ -11,7 +11,8 @@
 //!                     coords
 //! ```
 //!
-//! [`PatchScan`] puts the plan together. Start there, or at [`WindowSpec`] for what windows can be.
+//! [`PatchScan`] puts the plan together. Start there, or at [`WindowSpec`] for what windows can be. [`fold`] is the way
+//! back, from values of windows to an image.
 
 mod boxes;
 mod buffer;
@@ -22,6 +23,7 @@ mod dtype;
 mod encode;
 mod error;
 mod feed;
+pub mod fold;
 #[cfg(feature = "parquet")]
 pub mod folder;
 mod jobs;

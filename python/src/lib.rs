@@ -5,6 +5,7 @@ mod array;
 mod batch;
 mod capsule;
 mod error;
+mod fold;
 mod keep;
 mod life;
 mod options;
@@ -20,6 +21,8 @@ use pyo3::prelude::*;
 mod _windrow {
     #[pymodule_export]
     use super::batch::{Batch, Batches, Column, Schema};
+    #[pymodule_export]
+    use super::fold::Folder;
     #[pymodule_export]
     use super::life::{forked, quiet, stop};
     #[pymodule_export]

@@ -36,6 +36,10 @@ impl Plan {
         Self { builder: self.builder.clone().rows_of(&scan), bare: self.bare.clone(), scan }
     }
 
+    pub(crate) fn scan(&self) -> &PatchScan {
+        &self.scan
+    }
+
     /// The scan to read from, in this process.
     fn readable(&self) -> PyResult<PatchScan> {
         adapted(self.builder.clone()).build().map_err(to_py)

@@ -20,17 +20,21 @@ HERE = Path(__file__).parents[1]
 def test_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", (HERE / "README.md").read_text(), re.S)
-    assert len(blocks) == 5
+    assert len(blocks) == 6
     names: dict[str, object] = {}
     for block in blocks:
         exec(compile(block, "README.md", "exec"), names)
     s, model = names["s"], names["classes"]
     assert isinstance(s, wr.Scan) and s.shape == (299409, 8, 8)
     assert isinstance(model, np.ndarray) and len(model) == len(s)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["patches.arrow", "patches.parquet"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["max.tif", "patches.arrow", "patches.parquet"]
 
 
 def test_docstrings() -> None:
+    # Not reached through the package: `windrow.fold` is the function.
+    folding = sys.modules["windrow._fold"]
+    assert doctest.testmod(folding).attempted > 8
+    assert doctest.testmod(folding).failed == 0
     assert doctest.testmod(wr).attempted > 4
     assert doctest.testmod(wr).failed == 0
 

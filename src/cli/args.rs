@@ -20,6 +20,8 @@ Examples:
       half-overlapping tiles that cover every pixel, as an Arrow IPC file
   windrow stream volume.npy --window 4x4x4 --dtype float32 --lossy | python train.py
       3-D windows as an Arrow IPC stream
+  windrow fold predictions.parquet -o labels.tif
+      an image of what a model said of each window
   windrow show photo.png --window 32x32 -o sheet.png
       some of the windows as a picture";
 
@@ -59,6 +61,17 @@ Examples:
   windrow stream photo.png --window 8x8 | python -c \\
     'import sys, pyarrow as pa; print(pa.ipc.open_stream(sys.stdin.buffer).read_all())'
   windrow stream photo.png --window 8x8 --rows 0..1000 > first.arrows";
+
+const FOLD_EXAMPLES: &str = "\
+Examples:
+  windrow fold predictions.parquet -o labels.tif
+      a column 'window' and one of values become an image; the file says of which windows they are
+  windrow fold predictions.parquet --like patches.parquet -o labels.tif
+      the same, where the program that made the predictions dropped what the file said
+  windrow fold scores.arrow --like scene.tif --window 64x64 --step 32 --blend hann -o scores.npy
+      overlapping patches of scores, blended by a Hann window
+  windrow fold predictions.parquet --at center --fill -1 -o labels.npy
+      each value at the middle of its window";
 
 #[cfg(feature = "image")]
 const SHOW_ROWS: &str = "These rows: 0..100 [default: 16, spread over the image]";
@@ -143,6 +156,9 @@ pub(super) enum Command {
         #[arg(long, help_heading = "Output")]
         store_columns: bool,
     },
+    /// Make an image of values of windows: predictions, or patches
+    #[command(after_help = FOLD_EXAMPLES)]
+    Fold(FoldArgs),
     /// Draw windows side by side into a picture
     #[cfg(feature = "image")]
     #[command(after_help = SHOW_EXAMPLES, mut_arg("window", |window| window.required(true)))]
@@ -230,12 +246,9 @@ pub(super) fn check(sample: Option<&str>, all: bool) -> Result<Check> {
     }
 }
 
-/// Which windows.
+/// What windows are.
 #[derive(Debug, ClapArgs)]
-pub(super) struct WindowArgs {
-    /// The image: .npy, TIFF, PNG, JPEG, BMP, GIF (its first frame), WebP, PNM, TGA, QOI
-    #[arg(value_name = "IMAGE")]
-    pub(super) image: PathBuf,
+pub(super) struct SpecArgs {
     /// Pixels of a window on each axis: 8x8
     #[arg(short, long, value_name = "SHAPE", allow_hyphen_values = true, help_heading = "Windows")]
     #[arg(visible_alias = "size", alias = "window-shape")]
@@ -263,12 +276,72 @@ pub(super) struct WindowArgs {
     /// The value of constant padding [default: 0]
     #[arg(long, value_name = "VALUE", allow_hyphen_values = true, help_heading = "Padding")]
     pad_value: Option<String>,
+}
+
+/// Which windows.
+#[derive(Debug, ClapArgs)]
+pub(super) struct WindowArgs {
+    /// The image: .npy, TIFF, PNG, JPEG, BMP, GIF (its first frame), WebP, PNM, TGA, QOI
+    #[arg(value_name = "IMAGE")]
+    pub(super) image: PathBuf,
+    #[command(flatten)]
+    spec: SpecArgs,
     /// Only these rows: 0..1000
     #[arg(long, value_name = "RANGE", allow_hyphen_values = true, help_heading = "Table")]
     rows: Option<String>,
     /// The image of a file with several, from 0 [default: 0]
     #[arg(long, value_name = "K", allow_hyphen_values = true, help_heading = "Pixels")]
     page: Option<String>,
+}
+
+/// What becomes of values.
+#[derive(Debug, ClapArgs)]
+pub(super) struct FoldArgs {
+    /// The values: Parquet, an Arrow IPC file or stream, a folder of Parquet files, or - for a stream on standard input
+    #[arg(value_name = "VALUES")]
+    pub(super) values: PathBuf,
+    /// The image: .npy, .tif or .png
+    #[arg(short, long, value_name = "OUT", help_heading = "Output")]
+    pub(super) output: PathBuf,
+    /// The column of values [default: prediction, patch, or the only one besides window, y, x]
+    #[arg(long, value_name = "NAME", help_heading = "Values")]
+    pub(super) column: Option<String>,
+    /// patch: at the pixels of the window; grid: an image with a cell a window; center: at the middle of the window
+    /// [default: patch for values of the window's shape, grid for others]
+    #[arg(long, value_name = "PLACE", help_heading = "Values")]
+    pub(super) at: Option<String>,
+    /// Where windows overlap: mean, sum, max, min, last (the highest id), center-crop (the nearest centre), gaussian or
+    /// hann (weighted means)
+    #[arg(long, value_name = "BLEND", default_value = "mean", help_heading = "Values")]
+    pub(super) blend: String,
+    /// The shape of a value: 64x64x3 [default: as the file has it]
+    #[arg(long, value_name = "SHAPE", allow_hyphen_values = true, help_heading = "Values")]
+    pub(super) value_shape: Option<String>,
+    /// A file that says of which windows the values are, if VALUES does not; or, with --window, the image
+    #[arg(long, value_name = "FILE", help_heading = "Windows")]
+    pub(super) like: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) spec: SpecArgs,
+    /// Where the image that was scanned is now, for the georeference of a TIFF [default: where it was]
+    #[arg(long, value_name = "IMAGE", help_heading = "Windows")]
+    pub(super) image: Option<PathBuf>,
+    /// The image of a file with several, from 0 [default: 0]
+    #[arg(long, value_name = "K", allow_hyphen_values = true, help_heading = "Windows")]
+    pub(super) page: Option<String>,
+    /// What cells are that no window covers [default: the value for missing pixels of the image that was scanned, or else
+    /// NaN, or 0 for integers]
+    #[arg(long, value_name = "VALUE", allow_hyphen_values = true, help_heading = "Output")]
+    pub(super) fill: Option<String>,
+    /// The type of the image [default: as the values; sums of integers have 64 bits]
+    #[arg(long, value_name = "TYPE", help_heading = "Output")]
+    pub(super) dtype: Option<String>,
+    /// Memory for the image, about; a larger one is made in several passes over the file, or of a pipe whose windows
+    /// come in order
+    #[arg(long, value_name = "BYTES", allow_hyphen_values = true, default_value = "1GiB", help_heading = "Output")]
+    pub(super) memory: String,
+    /// No notes and no summary
+    #[arg(short, long, help_heading = "Output")]
+    pub(super) quiet: bool,
 }
 
 /// Which table.
@@ -335,8 +408,7 @@ impl WindowArgs {
 
     /// The windows that were asked for, if there is a shape. Opens the image, but reads no pixel.
     fn builder(&self) -> Result<Option<ScanBuilder>> {
-        let Some(window) = &self.window else { return Ok(None) };
-        let spec = self.spec(window)?;
+        let Some(spec) = self.spec.resolve()? else { return Ok(None) };
         let mut builder = PatchScan::builder(self.source()?, spec);
         if let Some(rows) = &self.rows {
             builder = builder.rows(parse::rows(rows)?);
@@ -355,8 +427,12 @@ impl WindowArgs {
     pub(super) fn names_rows(&self) -> bool {
         self.rows.is_some()
     }
+}
 
-    fn spec(&self, window: &str) -> Result<WindowSpec> {
+impl SpecArgs {
+    /// The windows that were asked for, if there is a shape.
+    pub(super) fn resolve(&self) -> Result<Option<WindowSpec>> {
+        let Some(window) = &self.window else { return Ok(None) };
         let mut spec = WindowSpec::new(parse::shape("window", window)?);
         if let Some(step) = &self.step {
             spec.step = parse::shape("step", step)?;
@@ -393,7 +469,7 @@ impl WindowArgs {
         if let Some(axes) = &self.axes {
             spec = spec.axes(axes.split(',').map(str::trim));
         }
-        Ok(spec)
+        Ok(Some(spec))
     }
 }
 

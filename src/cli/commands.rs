@@ -8,6 +8,7 @@ use std::time::Instant;
 use indicatif::HumanCount;
 
 use super::args::{Args, Command, FolderArgs, ScanArgs, is_folder};
+use super::fold;
 use super::info::{ScanInfo, SourceInfo};
 use super::progress::{Bar, summary};
 use super::stop::Stop;
@@ -29,7 +30,7 @@ pub(super) fn run(args: Args) -> Result<()> {
         Command::Info { scan, json } => info(&scan, json),
         Command::Export { scan, output, compression, store_columns, folder, quiet } => {
             let target = Target::of(&output, &folder)?;
-            refuse_itself(&scan.windows.image, &output)?;
+            refuse_itself("the image", &scan.windows.image, &output)?;
             let compression = compression.map(|text| text.parse()).transpose()?.unwrap_or_default();
             let (scan, notes) = scan.resolve()?;
             if !quiet {
@@ -49,12 +50,13 @@ pub(super) fn run(args: Args) -> Result<()> {
             note(&notes);
             stream(&scan, options, interrupted)
         }
+        Command::Fold(args) => fold::run(&args, interrupted),
         #[cfg(feature = "image")]
         Command::Show { windows, chosen, output, across } => {
             if !output.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("png")) {
                 return Err(Error::argument("output", format!("{}: its ending is not .png", output.display())));
             }
-            refuse_itself(&windows.image, &output)?;
+            refuse_itself("the image", &windows.image, &output)?;
             let across = super::parse::number("across", &across)?;
             let (scan, notes) = chosen.choose(windows.resolve()?)?;
             note_whole_axes(&scan);
@@ -155,11 +157,11 @@ fn show(scan: &PatchScan, all: bool, across: usize, output: &Path) -> Result<()>
     crate::sink::write_whole(output, &sheet.to_png()?)
 }
 
-/// The rename at the end would put the table in the place of the image.
-fn refuse_itself(image: &Path, output: &Path) -> Result<()> {
-    match (identity(image), identity(output)) {
-        (Ok(image), Ok(out)) if image == out => {
-            Err(Error::argument("output", format!("{} is the image itself", output.display())))
+/// The rename at the end would put the result in the place of what it is made from.
+pub(super) fn refuse_itself(what: &str, input: &Path, output: &Path) -> Result<()> {
+    match (identity(input), identity(output)) {
+        (Ok(input), Ok(out)) if input == out => {
+            Err(Error::argument("output", format!("{} is {what} itself", output.display())))
         }
         _ => Ok(()),
     }

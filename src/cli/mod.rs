@@ -2,6 +2,7 @@
 
 mod args;
 mod commands;
+mod fold;
 mod info;
 mod parse;
 mod progress;
@@ -45,6 +46,8 @@ pub fn run<T: Into<OsString> + Clone>(args: impl IntoIterator<Item = T>) -> Exit
 fn line(error: &Error) -> String {
     text::printable(&match error.kind() {
         ErrorKind::Argument { name: "window_shape", message } => format!("--window: {message}"),
+        // Given without its name.
+        ErrorKind::Argument { name: "values", message } => format!("values: {message}"),
         ErrorKind::Argument { name, message } => format!("--{}: {message}", name.replace('_', "-")),
         _ => error.to_string(),
     })

@@ -48,6 +48,11 @@ impl Stop {
         Ok(Self(stop))
     }
 
+    /// An error when the user asks to stop.
+    pub(super) fn check(&self) -> Result<()> {
+        if self.0.load(Ordering::Relaxed) { Err(ErrorKind::Interrupted.into()) } else { Ok(()) }
+    }
+
     /// A reader that ends with [`ErrorKind::Interrupted`] when the user asks to stop.
     pub(super) fn watch<R: RecordBatchReader>(&self, reader: R) -> Stoppable<R> {
         Stoppable { reader, stop: self.0.clone() }

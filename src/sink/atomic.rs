@@ -1,7 +1,7 @@
 //! Files that appear whole or not at all.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use tempfile::{Builder, TempPath};
@@ -62,10 +62,10 @@ impl AtomicFile {
     }
 }
 
-impl Target for AtomicFile {
+impl AtomicFile {
     /// Syncs the file, gives it its name, and syncs its folder.
-    fn commit(self: Box<Self>) -> Result<u64> {
-        let Self { file, temp, target, name, failed } = *self;
+    pub(crate) fn commit(self) -> Result<u64> {
+        let Self { file, temp, target, name, failed } = self;
         let fail = |error| Error::io(&name, "write", error);
         if let Some(error) = failed {
             return Err(fail(error));
@@ -80,6 +80,12 @@ impl Target for AtomicFile {
     }
 }
 
+impl Target for AtomicFile {
+    fn commit(self: Box<Self>) -> Result<u64> {
+        AtomicFile::commit(*self)
+    }
+}
+
 impl Write for AtomicFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let result = self.file.write(bytes);
@@ -88,6 +94,13 @@ impl Write for AtomicFile {
 
     fn flush(&mut self) -> io::Result<()> {
         let result = self.file.flush();
+        self.remember(result)
+    }
+}
+
+impl Seek for AtomicFile {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let result = self.file.seek(to);
         self.remember(result)
     }
 }

@@ -3,7 +3,7 @@
 //! A sink knows nothing of windows: it takes batches, and the schema's metadata goes with them. Files are written
 //! beside their target under a temporary name, synced, and renamed; until then the target keeps what it had.
 
-mod atomic;
+pub(crate) mod atomic;
 mod codec;
 mod compression;
 #[cfg(feature = "ipc")]

@@ -31,7 +31,9 @@ pub use image::ImageSource;
 pub use npy::NpySource;
 pub use region::Region;
 #[cfg(feature = "tiff")]
-pub use tiff::TiffSource;
+pub(crate) use tiff::{AxisMap, TagValues};
+#[cfg(feature = "tiff")]
+pub use tiff::{GeoTags, TiffSource};
 
 use self::file::DataFile;
 use self::format::Format;

@@ -16,14 +16,15 @@ array([[0, 1, 3, 4],
 
 A scan is a plan: nothing is read until it is asked for, and any number of streams may be read from it. Arrow libraries
 take it as it is: `pyarrow.table(s)`, `polars.DataFrame(s)`, `duckdb.from_arrow(s)`; `s.lazy()` is a Polars lazy frame
-that gathers only what the query needs.
+that gathers only what the query needs. `fold` goes the other way: from values of windows to an image.
 """
 
 from . import _life
 from ._explain import Explain
+from ._fold import Fold, fold
 from ._scan import Scan, Split, scan
 from ._windrow import Batch, Schema, __version__
 
-__all__ = ["Batch", "Explain", "Scan", "Schema", "Split", "__version__", "scan"]
+__all__ = ["Batch", "Explain", "Fold", "Scan", "Schema", "Split", "__version__", "fold", "scan"]
 
 _life.watch()

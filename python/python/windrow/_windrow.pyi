@@ -6,7 +6,7 @@ from typing import Any, Self, final
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Batch", "Batches", "Column", "Patches", "Plan", "Schema", "Taker", "__version__", "forked", "quiet", "stop"]
+__all__ = ["Batch", "Batches", "Column", "Folder", "Patches", "Plan", "Schema", "Taker", "__version__", "forked", "quiet", "stop"]
 
 __version__: str
 
@@ -103,6 +103,27 @@ class Plan:
         stream: bool,
         progress: Callable[[int], object] | None,
     ) -> tuple[int, int]: ...
+
+@final
+class Folder:
+    def __new__(
+        cls,
+        scan: Plan | Any,
+        *,
+        page: int,
+        at: str | None,
+        blend: str,
+        fill: float | None,
+        dtype: str | None,
+        value_shape: Sequence[int] | None,
+        column: str | None,
+    ) -> Self: ...
+    def add(self, windows: npt.NDArray[np.uint64], values: npt.NDArray[Any]) -> None: ...
+    def add_table(self, table: Any) -> int: ...
+    def image_type(self) -> tuple[str, list[int]]: ...
+    def write(self, path: str) -> int: ...
+    def image_into(self, out: npt.NDArray[np.uint8]) -> None: ...
+    def coverage(self) -> tuple[npt.NDArray[np.uint32], list[int]]: ...
 
 @final
 class Patches:

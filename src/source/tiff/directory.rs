@@ -197,6 +197,43 @@ impl Directory<'_> {
 /// The most bytes of a tag beside the pixels: a transformation or a number takes far less.
 const MOST_BESIDE: u64 = 64 << 10;
 
+/// The values of a tag, of the few types that any of these has.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum TagValues {
+    Shorts(Vec<u16>),
+    Doubles(Vec<f64>),
+    Text(String),
+}
+
+/// Values of a tag that are read for what they say, and not for where pixels are.
+const MOST_WORDS: u64 = 1 << 16;
+
+impl Directory<'_> {
+    /// All values of a tag, if it is there and of such a type.
+    pub(super) fn words(&self, tag: u16) -> Result<Option<TagValues>> {
+        let Some(entry) = self.entries.get(&tag) else { return Ok(None) };
+        let size = match entry.kind {
+            2 => 1,
+            3 => 2,
+            12 => 8,
+            _ => return Ok(None),
+        };
+        let bytes = entry.count.saturating_mul(size);
+        if entry.count > MOST_WORDS || entry.offset.checked_add(bytes).is_none_or(|end| end > self.file.len()) {
+            let message = format!("tag {tag} has {} values at byte {}", entry.count, entry.offset);
+            return Err(self.file.broken(format!("{message}: expected at most {MOST_WORDS}, within the file")));
+        }
+        let mut raw = vec![0; bytes as usize];
+        self.file.read_at(&mut raw, entry.offset)?;
+        let numbers = raw.chunks_exact(size as usize).map(|bytes| unsigned(bytes, self.header.big_endian));
+        Ok(Some(match entry.kind {
+            2 => TagValues::Text(String::from_utf8_lossy(&raw).trim_end_matches('\0').to_owned()),
+            3 => TagValues::Shorts(numbers.map(|number| number as u16).collect()),
+            _ => TagValues::Doubles(numbers.map(f64::from_bits).collect()),
+        }))
+    }
+}
+
 /// The bytes of a value of a TIFF type; `None` for a type that is not known.
 fn kind_size(kind: u16) -> Option<u64> {
     Some(match kind {

@@ -2,6 +2,7 @@
 
 mod chunk;
 mod directory;
+mod geo;
 mod jpeg;
 mod page;
 #[cfg(test)]
@@ -14,6 +15,9 @@ use std::sync::Arc;
 use std::sync::Mutex;
 
 use self::chunk::{ChunkDecoder, resize};
+pub(crate) use self::directory::TagValues;
+pub(crate) use self::geo::AxisMap;
+pub use self::geo::GeoTags;
 use self::page::{Compression, Page};
 use super::file::{DataFile, Stamp};
 use super::{Identity, Region, RegionReader, Source, SourceInfo};

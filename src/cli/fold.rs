@@ -1,0 +1,124 @@
+//! `windrow fold`: from a file of values to a file of an image.
+
+use std::io::{self, Write};
+use std::path::Path;
+use std::time::Instant;
+
+use bytesize::ByteSize;
+
+use super::args::FoldArgs;
+use super::commands::refuse_itself;
+use super::stop::Stop;
+use super::{parse, text};
+use crate::fold::Fold;
+use crate::fold::input::Input;
+use crate::fold::target::Kind;
+#[cfg(feature = "tiff")]
+use crate::source::{GeoTags, Source, TiffSource};
+use crate::{AnySource, DType, Error, PatchScan, Result, Scalar};
+
+pub(super) fn run(args: &FoldArgs, interrupted: &'static str) -> Result<()> {
+    let start = Instant::now();
+    refuse_itself("the file of values", &args.values, &args.output)?;
+    Kind::of(&args.output)?;
+    let memory = parse::bytes("memory", &args.memory)?;
+    let input = Input::open(&args.values)?;
+    let stop = Stop::listen(interrupted)?;
+    let fold = options(geometry(args, &input)?, args)?;
+    let done = fold.convert(&input, &args.output, memory, &|| stop.check())?;
+    if !args.quiet {
+        let name = text::printable(&args.output.display().to_string());
+        let passes = if done.passes == 1 { String::new() } else { format!(", in {} passes", done.passes) };
+        let (dtype, bytes, time) = (done.dtype, ByteSize(done.bytes), text::duration(start.elapsed()));
+        // Standard error may be closed; the file is written all the same.
+        let _ = writeln!(io::stderr(), "{name}: {dtype} {:?}, {bytes}{passes}, in {time}", done.shape);
+    }
+    Ok(())
+}
+
+/// The windows that values are of, and where their image is on the earth.
+fn geometry(args: &FoldArgs, input: &Input) -> Result<Fold> {
+    let page = args.page.as_deref().map(|text| parse::number("page", text)).transpose()?;
+    if let Some(spec) = args.spec.resolve()? {
+        let Some(image) = &args.like else {
+            return Err(Error::argument("window", "goes with --like IMAGE: windows of which image?"));
+        };
+        let scan = PatchScan::new(AnySource::open(image, page)?, spec)?;
+        let shape = scan.source().info().shape.clone();
+        return placed(Fold::new(&scan), args, args.image.as_deref().unwrap_or(image), page, &shape);
+    }
+    let table = match &args.like {
+        None => input.table()?,
+        Some(like) => Input::open(like)?.table()?,
+    };
+    let table = table.ok_or_else(|| {
+        let name = args.like.as_ref().unwrap_or(&args.values).display();
+        let message = format!(
+            "{name} does not say of which windows its rows are: name a file that does (--like FILE), or the image and its \
+             windows (--like IMAGE --window 8x8)"
+        );
+        Error::argument("like", message)
+    })?;
+    let image = args.image.as_deref().unwrap_or(Path::new(&table.source.name));
+    placed(Fold::from_table(&table)?, args, image, page, &table.source.shape)
+}
+
+/// The same on the earth, if its image is a TIFF file that is there.
+#[cfg(feature = "tiff")]
+fn placed(fold: Fold, args: &FoldArgs, image: &Path, page: Option<usize>, shape: &[u64]) -> Result<Fold> {
+    refuse_itself("the image that was scanned", image, &args.output)?;
+    let is_tiff = |path: &Path| Kind::of(path).is_ok_and(|kind| kind == Kind::Tiff);
+    if !is_tiff(&args.output) || (args.image.is_none() && !is_tiff(image)) {
+        return Ok(fold);
+    }
+    let found = TiffSource::open(image, page.unwrap_or(0)).and_then(|source| {
+        let now = &source.info().shape;
+        if now != shape {
+            return Err(Error::format(
+                image.display().to_string(),
+                format!("is of shape {now:?}, but the windows are of {shape:?}"),
+            ));
+        }
+        GeoTags::read(image, page.unwrap_or(0))
+    });
+    match found {
+        Ok(geo) => Ok(geo.into_iter().fold(fold, Fold::georeference)),
+        // Whoever named it wants it.
+        Err(error) if args.image.is_some() => Err(error),
+        Err(error) => {
+            if !args.quiet {
+                let note = format!("note: no georeference, since {error}; --image says where the image is");
+                let _ = writeln!(io::stderr(), "{}", text::printable(&note));
+            }
+            Ok(fold)
+        }
+    }
+}
+
+#[cfg(not(feature = "tiff"))]
+fn placed(fold: Fold, args: &FoldArgs, image: &Path, _: Option<usize>, _: &[u64]) -> Result<Fold> {
+    refuse_itself("the image that was scanned", image, &args.output)?;
+    Ok(fold)
+}
+
+/// What was asked for.
+fn options(fold: Fold, args: &FoldArgs) -> Result<Fold> {
+    let mut fold = fold.blend(args.blend.parse()?);
+    if let Some(at) = &args.at {
+        fold = fold.at(at.parse()?);
+    }
+    if let Some(column) = &args.column {
+        fold = fold.column(column);
+    }
+    if let Some(shape) = &args.value_shape {
+        fold = fold.value_shape(parse::shape("value_shape", shape)?);
+    }
+    if let Some(fill) = &args.fill {
+        let number = fill.parse::<Scalar>();
+        fold = fold.fill(number.map_err(|_| Error::argument("fill", format!("{fill:?} is not a number")))?);
+    }
+    if let Some(dtype) = &args.dtype {
+        fold = fold.dtype(dtype.parse::<DType>()?);
+    }
+    Ok(fold)
+}

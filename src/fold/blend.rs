@@ -1,0 +1,164 @@
+//! What becomes of a cell that several windows cover, and where a value lies in the image.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::{Error, Result};
+
+/// What a cell becomes that several windows cover.
+///
+/// None of them depends on the order in which windows come, but for the rounding of floats; a window that comes twice
+/// counts twice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Blend {
+    /// The mean. Of integers it is exact, and rounded to the nearest (ties to even) where the image is of integers.
+    #[default]
+    Mean,
+    /// The sum.
+    Sum,
+    /// The largest; NaN if there is one.
+    Max,
+    /// The smallest; NaN if there is one.
+    Min,
+    /// That of the window with the highest id; of the same window twice, the one that came last.
+    Last,
+    /// That of the window whose centre is the nearest; of equally near ones, that with the highest id.
+    CenterCrop,
+    /// The mean weighted by a Gaussian around the centre of the window: on each axis `exp(−½·((k − c) / σ)²)` for pixel
+    /// `k`, with `c = (w − 1) / 2` and `σ = w / 8`.
+    Gaussian,
+    /// The mean weighted by a Hann window, `sin²(π·(k + ½) / w)` on each axis for pixel `k`: nowhere 0, and even where
+    /// windows are half their width apart.
+    Hann,
+}
+
+impl Blend {
+    /// Every one.
+    pub const ALL: [Blend; 8] =
+        [Blend::Mean, Blend::Sum, Blend::Max, Blend::Min, Blend::Last, Blend::CenterCrop, Blend::Gaussian, Blend::Hann];
+
+    /// The name that users type.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Blend::Mean => "mean",
+            Blend::Sum => "sum",
+            Blend::Max => "max",
+            Blend::Min => "min",
+            Blend::Last => "last",
+            Blend::CenterCrop => "center-crop",
+            Blend::Gaussian => "gaussian",
+            Blend::Hann => "hann",
+        }
+    }
+
+    /// Whether the cells of a window count by their place in it.
+    pub(super) fn is_weighted(self) -> bool {
+        matches!(self, Blend::Gaussian | Blend::Hann)
+    }
+
+    /// The weights of the cells of a window on one axis.
+    pub(super) fn weights(self, window: u64) -> Vec<f64> {
+        let w = window as f64;
+        let weight = |k: u64| match self {
+            Blend::Gaussian => {
+                let distance = (k as f64 - (w - 1.0) / 2.0) / (w / 8.0);
+                (-0.5 * distance * distance).exp()
+            }
+            Blend::Hann => (std::f64::consts::PI * (k as f64 + 0.5) / w).sin().powi(2),
+            _ => 1.0,
+        };
+        (0..window).map(weight).collect()
+    }
+}
+
+impl fmt::Display for Blend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Blend {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        Blend::ALL.into_iter().find(|blend| blend.name() == text).ok_or_else(|| {
+            let names = Blend::ALL.map(Blend::name).join(", ");
+            Error::argument("blend", format!("{text:?} is not one of {names}"))
+        })
+    }
+}
+
+/// Where the value of a window lies in the image that is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum At {
+    /// At the pixels of the window: the value is a patch, and the image is as large as the one that was scanned.
+    Patch,
+    /// At the window's place in the grid: the image has a cell a window.
+    Grid,
+    /// At the pixel in the middle of the window, `(extent − 1) / 2` pixels from its start, rounded down; the image is as
+    /// large as the one that was scanned. With padding `same` and step 1 that is a value a pixel.
+    Center,
+}
+
+impl At {
+    /// Every one.
+    pub const ALL: [At; 3] = [At::Patch, At::Grid, At::Center];
+
+    /// The name that users type.
+    pub const fn name(self) -> &'static str {
+        match self {
+            At::Patch => "patch",
+            At::Grid => "grid",
+            At::Center => "center",
+        }
+    }
+}
+
+impl fmt::Display for At {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for At {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        At::ALL.into_iter().find(|at| at.name() == text).ok_or_else(|| {
+            let names = At::ALL.map(At::name).join(", ");
+            Error::argument("at", format!("{text:?} is not one of {names}"))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_go_both_ways() {
+        for blend in Blend::ALL {
+            assert_eq!(blend.name().parse::<Blend>().unwrap(), blend);
+        }
+        for at in At::ALL {
+            assert_eq!(at.name().parse::<At>().unwrap(), at);
+        }
+        let message = "median".parse::<Blend>().unwrap_err().to_string();
+        assert!(message.contains("\"median\"") && message.contains("center-crop"), "{message}");
+    }
+
+    #[test]
+    fn weights_are_positive_symmetric_and_hann_is_even() {
+        for blend in [Blend::Gaussian, Blend::Hann] {
+            for window in 1..40 {
+                let weights = blend.weights(window);
+                assert!(weights.iter().all(|&w| w > 0.0 && w <= 1.0), "{blend} {window}: {weights:?}");
+                for (a, b) in weights.iter().zip(weights.iter().rev()) {
+                    assert!((a - b).abs() < 1e-12, "{blend} {window}: {weights:?}");
+                }
+            }
+        }
+        let hann = Blend::Hann.weights(8);
+        assert!((0..4).all(|k| (hann[k] + hann[k + 4] - 1.0).abs() < 1e-12), "{hann:?}");
+    }
+}

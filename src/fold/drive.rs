@@ -1,0 +1,221 @@
+//! From files of values to files of images, in as many passes as memory needs.
+
+use std::cell::Cell;
+use std::ops::Range;
+use std::path::Path;
+
+use super::input::{Input, Wanted};
+use super::target::{Kind, Picture, Target};
+use super::values::Column;
+use super::{Fold, Recipe, Slab, memory};
+use crate::{DType, Error, Result};
+
+/// What came of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Folded {
+    /// The shape of the image.
+    pub(crate) shape: Vec<u64>,
+    /// The type of its cells.
+    pub(crate) dtype: DType,
+    /// How often the file was read.
+    pub(crate) passes: u64,
+    /// Bytes of the image's file.
+    pub(crate) bytes: u64,
+}
+
+impl Fold {
+    /// Writes the image so far to a file: `.npy`, `.tif` or `.png`. It appears when it is whole.
+    ///
+    /// TIFF and PNG hold images of two axes, or of three with channels last; PNG those of `uint8` and `uint16`.
+    ///
+    /// # Memory
+    /// A few lines of the image, and for PNG all of it.
+    ///
+    /// # Errors
+    /// As [`image`](Self::image), or if the format does not hold such an image, or the file can't be written.
+    pub fn write(&self, path: impl AsRef<Path>) -> Result<u64> {
+        let (recipe, slab) = self.made()?;
+        let path = path.as_ref();
+        let mut picture = self.picture(recipe);
+        picture.shape = self.image_type()?.1;
+        let mut target = Kind::of(path)?.create(path, picture)?;
+        let lines = slab.lines();
+        write_lines(recipe, slab, lines.clone(), lines.start, &mut *target)?;
+        target.commit()
+    }
+
+    /// Folds all rows of a file into an image in another, in passes that take about so many bytes each. `look` is asked
+    /// after every piece whether to go on.
+    pub(crate) fn convert(
+        mut self,
+        input: &Input,
+        output: &Path,
+        bytes: u64,
+        look: &dyn Fn() -> Result<()>,
+    ) -> Result<Folded> {
+        let kind = Kind::of(output)?;
+        let (grid, table, column) = (self.grid.clone(), self.table.clone(), self.column.clone());
+        let wanted =
+            Wanted { column: column.as_deref(), grid: &grid, table: &table, windows: Cell::new((0, u64::MAX)) };
+        if input.is_once() {
+            return self.flow(input, &wanted, output, bytes, look);
+        }
+        let mut target = None;
+        let (mut start, mut passes) = (0, 0);
+        let (shape, dtype) = loop {
+            input.read(&wanted, &mut |column| {
+                if self.made.is_none() && !column.ids.is_empty() {
+                    let recipe = self.recipe_of(&column)?;
+                    let made = kind.create(output, self.picture(&recipe))?;
+                    let most = first_lines(&recipe, bytes, made.step());
+                    wanted.windows.set(recipe.windows(&most));
+                    (target, self.lines) = (Some(made), Some(most));
+                }
+                look()?;
+                self.add_column(column)?;
+                Ok(true)
+            })?;
+            passes += 1;
+            let (Some((recipe, slab)), Some(target)) = (self.made.take(), &mut target) else {
+                return Err(Error::argument("values", "none came: no row has one"));
+            };
+            let lines = slab.lines();
+            write_lines(&recipe, &slab, lines.clone(), 0, &mut **target)?;
+            drop(slab);
+            let end = recipe.place.axes[recipe.place.lead()].len;
+            let height = lines.end - lines.start;
+            start += height;
+            if start >= end {
+                let (shape, dtype) = (recipe.place.shape(), recipe.out);
+                break (shape, dtype);
+            }
+            let next = start..end.min(start + height);
+            wanted.windows.set(recipe.windows(&next));
+            let slab = Slab::new(&recipe, next)?;
+            self.made = Some((recipe, slab));
+        };
+        let bytes = target.map_or(Ok(0), |target| target.commit())?;
+        Ok(Folded { shape, dtype, passes, bytes })
+    }
+
+    /// The same for rows that come a single time: all at once, or, if there is not the memory for that, in the order of
+    /// their windows, so that lines are finished and written on the way.
+    fn flow(
+        &mut self,
+        input: &Input,
+        wanted: &Wanted<'_>,
+        output: &Path,
+        bytes: u64,
+        look: &dyn Fn() -> Result<()>,
+    ) -> Result<Folded> {
+        let kind = Kind::of(output)?;
+        let mut target = None;
+        input.read(wanted, &mut |column| {
+            if column.ids.is_empty() {
+                return Ok(true);
+            }
+            if self.made.is_none() {
+                let recipe = self.recipe_of(&column)?;
+                let made = kind.create(output, self.picture(&recipe))?;
+                self.lines = Some(first_lines(&recipe, bytes, made.step()));
+                target = Some(made);
+                // Checks the values, and makes room for them.
+                self.prepare(column.dtype, column.shape.as_deref(), recipe.place.cells as u64)?;
+            }
+            look()?;
+            if let Some(target) = &mut target {
+                self.flow_column(column, &mut **target)?;
+            }
+            Ok(true)
+        })?;
+        let (Some((recipe, mut slab)), Some(mut target)) = (self.made.take(), target) else {
+            return Err(Error::argument("values", "none came: no row has one"));
+        };
+        let end = recipe.place.axes[recipe.place.lead()].len;
+        while slab.lines().start < end {
+            let lines = slab.lines();
+            let piece = lines.start..lines.end.min(end);
+            write_lines(&recipe, &slab, piece.clone(), 0, &mut *target)?;
+            slab.advance(&recipe, piece.end)?;
+        }
+        let bytes = target.commit()?;
+        Ok(Folded { shape: recipe.place.shape(), dtype: recipe.out, passes: 1, bytes })
+    }
+
+    /// Adds rows for which lines may have to be finished first.
+    fn flow_column(&mut self, column: Column, target: &mut dyn Target) -> Result<()> {
+        self.check_ids(&column.ids)?;
+        let Some((recipe, slab)) = &mut self.made else { return Ok(()) };
+        let (wanted, lines) = (recipe.lines_of(&column.ids), slab.lines());
+        if wanted.start < lines.start && !wanted.is_empty() {
+            let message = format!(
+                "a window reaches back to line {}, but what is before line {} is written: give a file, whose rows may come \
+                 in any order, or more --memory",
+                wanted.start, lines.start
+            );
+            return Err(Error::argument("values", message));
+        }
+        // Whole strips that no window of these reaches back to.
+        let done = wanted.start - wanted.start % target.step();
+        while wanted.end > slab.lines().end && done > slab.lines().start {
+            let lines = slab.lines();
+            let piece = lines.start..done.min(lines.end);
+            write_lines(recipe, slab, piece.clone(), 0, target)?;
+            slab.advance(recipe, piece.end)?;
+        }
+        let lines = slab.lines();
+        if wanted.end > lines.end {
+            if column.ids.len() > 1 {
+                let (first, rest) = column.split();
+                self.flow_column(first, target)?;
+                return self.flow_column(rest, target);
+            }
+            let needs = format!("{} lines of {} bytes", wanted.end - lines.start, recipe.bytes(1));
+            return Err(Error::too_large(
+                "a window for this --memory",
+                needs,
+                format!("{} lines", lines.end - lines.start),
+            ));
+        }
+        self.add_column(column)
+    }
+
+    fn recipe_of(&self, column: &Column) -> Result<Recipe> {
+        let cells = column.bytes.len() / column.ids.len() / column.dtype.size();
+        self.recipe(column.dtype, column.shape.as_deref(), cells as u64)
+    }
+
+    fn picture(&self, recipe: &Recipe) -> Picture {
+        Picture {
+            dtype: recipe.out,
+            shape: recipe.place.shape(),
+            lead: recipe.place.lead(),
+            #[cfg(feature = "tiff")]
+            geo: self.geo_of(recipe),
+        }
+    }
+}
+
+/// The lines of the first pass: as many as there is memory for, in whole strips.
+fn first_lines(recipe: &Recipe, bytes: u64, step: u64) -> Range<u64> {
+    let all = recipe.place.axes[recipe.place.lead()].len;
+    let most = recipe.lines_in(bytes);
+    0..if most < all { (most - most % step).max(step).min(all) } else { all }
+}
+
+/// Writes lines of a slab, counted from `first` in the file.
+fn write_lines(recipe: &Recipe, slab: &Slab, lines: Range<u64>, first: u64, target: &mut dyn Target) -> Result<()> {
+    let step = target.step();
+    let bytes = recipe.line_bytes();
+    let mut start = lines.start;
+    let rows = step.min(lines.end - lines.start) * bytes;
+    let mut buffer = memory(&[usize::try_from(rows).unwrap_or(usize::MAX)], DType::U8)?;
+    while start < lines.end {
+        let piece = start..lines.end.min(start + step);
+        let out = &mut buffer[..((piece.end - piece.start) * bytes) as usize];
+        slab.finish(recipe, piece.clone(), out)?;
+        target.write(piece.start - first..piece.end - first, out)?;
+        start = piece.end;
+    }
+    Ok(())
+}
