@@ -34,6 +34,8 @@ pub mod sink;
 pub mod source;
 mod take;
 mod view;
+#[cfg(feature = "virtual")]
+pub mod virtual_matrix;
 mod window;
 
 pub use buffer::{BufferPool, PoolBuf};

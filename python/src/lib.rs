@@ -7,6 +7,7 @@ mod capsule;
 mod error;
 mod keep;
 mod life;
+mod matrix;
 mod options;
 mod patches;
 mod plan;
@@ -22,6 +23,8 @@ mod _windrow {
     use super::batch::{Batch, Batches, Column, Schema};
     #[pymodule_export]
     use super::life::{forked, quiet, stop};
+    #[pymodule_export]
+    use super::matrix::Matrix;
     #[pymodule_export]
     use super::patches::Patches;
     #[pymodule_export]

@@ -1,0 +1,192 @@
+//! The matrix of all windows as ordinary memory, larger than what the machine has: rows × pixels, for programs that want
+//! an array and know nothing of windows.
+//!
+//! ```
+//! # #[cfg(target_os = "linux")] {
+//! use windrow::virtual_matrix::{MatrixOptions, VirtualMatrix};
+//! use windrow::{DType, PatchScan, StridedView, WindowSpec};
+//!
+//! let image = StridedView::from_vec((0..100u8).collect(), &[10, 10])?;
+//! let scan = PatchScan::builder(image, WindowSpec::new([3, 3])).dtype(DType::F32).build()?;
+//! let matrix = VirtualMatrix::new(&scan, &MatrixOptions::default())?;
+//! assert_eq!(matrix.columns(), 9);
+//!
+//! // Column-major: a column is a slice. The rows that are no windows wrap around the end of a line.
+//! let rows = matrix.rows();
+//! let pixels: Vec<f32> = matrix.bytes()[4 * rows..8 * rows].chunks(4).map(|b| f32::from_ne_bytes(b.try_into().unwrap())).collect();
+//! let second: Vec<f32> = matrix.valid().iter().zip(pixels).filter(|(valid, _)| **valid).map(|(_, pixel)| pixel).collect();
+//! assert_eq!(second[..9], [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 11.0]);
+//! # }
+//! # Ok::<(), windrow::Error>(())
+//! ```
+//!
+//! # Memory
+//! At most [`MatrixOptions::max_resident`] bytes of physical memory, and the page table: 8 bytes for each page of 4 KiB that
+//! was touched. What the process is said to hold (its *resident set*) is more where columns share pages: its
+//! *proportional set size* is the truth.
+
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+mod alias;
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+mod backing;
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+mod region;
+
+#[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
+#[path = "elsewhere.rs"]
+mod backing;
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::{DType, Error, PatchScan, Result};
+
+/// How the elements of a matrix follow one another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Order {
+    /// The pixels of a row lie together.
+    C,
+    /// The rows of a column lie together.
+    #[default]
+    F,
+}
+
+/// What stands behind the memory of a [`VirtualMatrix`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Backing {
+    /// Columns are mapped from a few shifted images, which stay in memory. In F order; rows that wrap around the end of a
+    /// line are rows too, told apart by [`VirtualMatrix::valid`].
+    Alias,
+}
+
+impl Backing {
+    /// Every backing.
+    pub const ALL: [Backing; 1] = [Backing::Alias];
+
+    /// The name that users type.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Backing::Alias => "alias",
+        }
+    }
+}
+
+impl fmt::Display for Backing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Backing {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        Backing::ALL.into_iter().find(|backing| backing.name() == text).ok_or_else(|| {
+            let names = Backing::ALL.map(Backing::name).join(", ");
+            Error::argument("backing", format!("{text:?} is not one of {names}"))
+        })
+    }
+}
+
+impl FromStr for Order {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "C" => Ok(Order::C),
+            "F" => Ok(Order::F),
+            _ => Err(Error::argument("order", format!("{text:?} is not one of C, F"))),
+        }
+    }
+}
+
+/// What a [`VirtualMatrix`] is to be.
+#[derive(Clone, Debug)]
+pub struct MatrixOptions {
+    /// How its elements follow one another. Default: [`Order::F`].
+    pub order: Order,
+    /// What stands behind it. Default: [`Backing::Alias`] where the grid allows it and it takes no more than
+    /// `max_resident`.
+    pub backing: Option<Backing>,
+    /// The most bytes of physical memory that it takes. Default: 1 GiB.
+    pub max_resident: u64,
+}
+
+impl Default for MatrixOptions {
+    fn default() -> Self {
+        Self { order: Order::F, backing: None, max_resident: 1 << 30 }
+    }
+}
+
+/// All windows of a scan as one matrix in memory that is mostly not there: a row a window, a column a pixel.
+///
+/// It can be read by any number of threads, and never written to. Its memory goes when it is dropped.
+pub struct VirtualMatrix {
+    backing: backing::Matrix,
+    dtype: DType,
+    order: Order,
+}
+
+impl VirtualMatrix {
+    /// The matrix of the rows of a scan, in the type of its pixels.
+    ///
+    /// # Errors
+    /// If the grid or the order does not allow the backing, it takes more than `max_resident`, the source can't be read,
+    /// or the system has no way to do it.
+    pub fn new(scan: &PatchScan, options: &MatrixOptions) -> Result<Self> {
+        let backing = backing::Matrix::new(scan, options)?;
+        Ok(Self { backing, dtype: scan.plan().encoder.out_dtype(), order: options.order })
+    }
+
+    /// Rows: windows, and for [`Backing::Alias`] the rows between them.
+    pub fn rows(&self) -> usize {
+        self.backing.rows()
+    }
+
+    /// Columns: the pixels of a window, in C order.
+    pub fn columns(&self) -> usize {
+        self.backing.columns()
+    }
+
+    /// The type of the elements.
+    pub fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    /// How the elements follow one another.
+    pub fn order(&self) -> Order {
+        self.order
+    }
+
+    /// What stands behind the matrix.
+    pub fn backing(&self) -> Backing {
+        self.backing.kind()
+    }
+
+    /// The most bytes of physical memory that the matrix takes, without the page table.
+    pub fn resident_bytes(&self) -> u64 {
+        self.backing.resident_bytes()
+    }
+
+    /// The elements, densely, aligned to a page.
+    pub fn bytes(&self) -> &[u8] {
+        self.backing.bytes()
+    }
+
+    /// Which rows are windows, a bool a row. The windows come in their order.
+    pub fn valid(&self) -> Vec<bool> {
+        self.backing.valid()
+    }
+
+    /// What a matrix of this scan would be and take, in words. Reads no pixel.
+    pub fn explain(scan: &PatchScan) -> String {
+        backing::explain(scan)
+    }
+}
+
+impl fmt::Debug for VirtualMatrix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (rows, columns) = (self.rows(), self.columns());
+        write!(f, "VirtualMatrix({rows} x {columns} {}, order {:?}, {})", self.dtype, self.order, self.backing())
+    }
+}

@@ -1,0 +1,145 @@
+//! The matrix of all windows as memory, judged by naive loops and by the matrices that are made a few rows at a time.
+#![cfg(target_os = "linux")]
+
+mod common;
+
+use common::{case, naive};
+use proptest::prelude::*;
+use windrow::virtual_matrix::{Backing, MatrixOptions, Order, VirtualMatrix};
+use windrow::{AnySource, DType, Edge, PadMode, PatchScan, ScanBuilder, StridedView, WindowSpec};
+
+/// The rows of a matrix that are windows, each as its bytes.
+fn windows(matrix: &VirtualMatrix) -> Vec<Vec<u8>> {
+    let (rows, columns, size) = (matrix.rows(), matrix.columns(), matrix.dtype().size());
+    let bytes = matrix.bytes();
+    assert_eq!(bytes.len(), rows * columns * size);
+    let at = |row: usize, column: usize| match matrix.order() {
+        Order::F => (column * rows + row) * size,
+        Order::C => (row * columns + column) * size,
+    };
+    let valid = matrix.valid();
+    assert_eq!(valid.len(), rows);
+    let row = |row| (0..columns).flat_map(|column| bytes[at(row, column)..][..size].to_vec()).collect();
+    (0..rows).filter(|&row| valid[row]).map(row).collect()
+}
+
+/// All rows as one matrix in F order, made at once.
+fn materialized(scan: &PatchScan) -> Vec<u8> {
+    let mut matrices = scan.matrices().unwrap();
+    let mut out = vec![0; matrices.row_bytes() * scan.num_rows() as usize];
+    assert_eq!(matrices.next_into(&mut out).unwrap() as u64, scan.num_rows());
+    out
+}
+
+/// The rows of a materialized matrix.
+fn rows_of(scan: &PatchScan, columns: usize) -> Vec<Vec<u8>> {
+    let (bytes, rows) = (materialized(scan), scan.num_rows() as usize);
+    let size = bytes.len() / rows / columns;
+    let cell = |row: usize, column: usize| bytes[(column * rows + row) * size..][..size].to_vec();
+    (0..rows).map(|row| (0..columns).flat_map(|column| cell(row, column)).collect()).collect()
+}
+
+fn alias() -> MatrixOptions {
+    MatrixOptions { backing: Some(Backing::Alias), ..MatrixOptions::default() }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn aliased_windows_equal_the_naive_loop(
+        case in case().prop_filter("no plane", |case| case.spec.edge != Edge::Shift),
+        (a, b) in (0.0..1.0f64, 0.0..1.0f64),
+    ) {
+        let expected = naive(&case.view, &case.spec);
+        let n = expected.len() as f64;
+        let (a, b) = ((a * (n + 1.0)) as u64, (b * (n + 1.0)) as u64);
+        let rows = a.min(b)..a.max(b);
+        prop_assume!(!rows.is_empty());
+        let scan = PatchScan::builder(case.view, case.spec).rows(rows.clone()).build().unwrap();
+        let matrix = VirtualMatrix::new(&scan, &alias()).unwrap();
+        prop_assert_eq!(matrix.bytes().as_ptr() as usize % 4096, 0);
+        let expected: Vec<_> = expected[rows.start as usize..rows.end as usize].iter().map(|row| row.pixels.clone()).collect();
+        prop_assert_eq!(windows(&matrix), expected);
+    }
+}
+
+/// An image of more blocks than one, whose lines are not whole pages.
+fn photograph(dtype: DType) -> StridedView {
+    let (height, width) = (150, 1300);
+    let pixels = (0..height * width).map(|i: usize| i.wrapping_mul(2_654_435_761) >> 7);
+    match dtype {
+        DType::U8 => StridedView::from_vec(pixels.map(|v| v as u8).collect(), &[height, width]),
+        DType::U16 => StridedView::from_vec(pixels.map(|v| v as u16).collect(), &[height, width]),
+        _ => StridedView::from_vec(pixels.map(|v| v as f64).collect(), &[height, width]),
+    }
+    .unwrap()
+}
+
+/// Scans whose matrices are not trivial.
+fn scans() -> Vec<(&'static str, ScanBuilder)> {
+    let mut padded = WindowSpec::new([5, 4]).step(3).dilation(2);
+    (padded.edge, padded.pad_mode) = (Edge::Pad, PadMode::Reflect);
+    let lines = StridedView::from_vec((0..60_000u16).collect(), &[60_000]).unwrap();
+    let channels = photograph(DType::U8).restride(vec![140, 400, 3], vec![1300, 3, 1]).unwrap();
+    vec![
+        ("plain", PatchScan::builder(photograph(DType::U8), WindowSpec::new([4, 5]))),
+        ("converted", PatchScan::builder(photograph(DType::U8), WindowSpec::new([4, 5])).dtype(DType::F32)),
+        ("scaled", PatchScan::builder(photograph(DType::U16), WindowSpec::new([3, 3])).scale(0.25).offset(-3.0)),
+        ("padded", PatchScan::builder(photograph(DType::F64), padded)),
+        ("one axis", PatchScan::builder(lines, WindowSpec::new([7]).step(2))),
+        ("channels", PatchScan::builder(channels, WindowSpec::new([3, 3])).dtype(DType::F32)),
+        ("some rows", PatchScan::builder(photograph(DType::U8), WindowSpec::new([4, 5])).rows(2000..90_000)),
+    ]
+}
+
+#[test]
+fn aliased_windows_equal_those_of_a_materialized_matrix() {
+    for (name, builder) in scans() {
+        let scan = builder.build().unwrap();
+        let matrix = VirtualMatrix::new(&scan, &alias()).unwrap();
+        assert!(windows(&matrix) == rows_of(&scan, matrix.columns()), "{name}");
+    }
+}
+
+#[test]
+fn a_file_is_read_in_bands() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/data/camera.png");
+    let scan = PatchScan::builder(AnySource::open(path, None).unwrap(), WindowSpec::new([6, 6])).build().unwrap();
+    let matrix = VirtualMatrix::new(&scan, &alias()).unwrap();
+    assert!(windows(&matrix) == rows_of(&scan, 36));
+}
+
+#[test]
+fn memory_is_that_of_a_few_images() {
+    let scan = PatchScan::builder(photograph(DType::U8), WindowSpec::new([8, 8])).dtype(DType::F32).build().unwrap();
+    let matrix = VirtualMatrix::new(&scan, &alias()).unwrap();
+    // Lines of 1300 pixels end at half a page: twice as many planes, each shorter.
+    let image = 150 * 1536 * 4;
+    assert!(matrix.resident_bytes() <= 16 * (image + 4096), "{}", matrix.resident_bytes());
+    assert!(matrix.bytes().len() as u64 > 3 * matrix.resident_bytes());
+    assert!(VirtualMatrix::explain(&scan).starts_with("alias: "), "{}", VirtualMatrix::explain(&scan));
+}
+
+#[test]
+fn what_can_not_be_is_an_error() {
+    let image = || photograph(DType::U8);
+    let refused = |builder: ScanBuilder, options: MatrixOptions| {
+        VirtualMatrix::new(&builder.build().unwrap(), &options).unwrap_err().to_string()
+    };
+    let mut shifted = WindowSpec::new([4, 4]).step(3);
+    shifted.edge = Edge::Shift;
+    let message = refused(PatchScan::builder(image(), shifted), alias());
+    assert!(message.starts_with("backing: the last window of axis y is shifted"), "{message}");
+    let message =
+        refused(PatchScan::builder(image(), WindowSpec::new([4, 4])), MatrixOptions { order: Order::C, ..alias() });
+    assert!(message.starts_with("order: \"C\" is not for backing \"alias\""), "{message}");
+    let message =
+        refused(PatchScan::builder(image(), WindowSpec::new([4, 4])), MatrixOptions { max_resident: 4096, ..alias() });
+    assert!(message.starts_with("max_resident: 4.0 KiB do not hold the 4 planes"), "{message}");
+    let message = refused(PatchScan::builder(image(), WindowSpec::new([4, 4])).rows(5..5), alias());
+    assert!(message.starts_with("rows: no window"), "{message}");
+    let large = StridedView::from_vec(vec![0u8], &[1]).unwrap().broadcast_to(&[1 << 30, 1 << 30]).unwrap();
+    let message = refused(PatchScan::builder(large, WindowSpec::new([200, 100])), alias());
+    assert!(message.contains("too large") || message.contains("max_resident"), "{message}");
+}
