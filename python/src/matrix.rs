@@ -10,7 +10,7 @@ use crate::error::to_py;
 
 /// A matrix of windows. numpy takes it over by `__array_interface__`, and keeps this object alive under every array and
 /// view of it: the memory can't go while anybody may read it.
-#[pyclass(frozen, module = "windrow._windrow")]
+#[pyclass(frozen, weakref, module = "windrow._windrow")]
 pub struct Matrix {
     matrix: VirtualMatrix,
 }

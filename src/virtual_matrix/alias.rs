@@ -77,8 +77,10 @@ impl Layout {
         let axes = PlaneAxis::all(grid, &windows);
         let line = axes[grid.sliding_axes()[grid.sliding_axes().len() - 1]].len;
         let mut best: Option<Self> = None;
-        // Lines may also end within a page, at a half, quarter, …: then there are more copies of shorter planes.
-        for part in (0..=page.ilog2()).map(|shift| page >> shift) {
+        // Lines may also end within a page, at a half, quarter, …: then there are more copies of shorter planes. Of wide
+        // windows that takes long to find out, and saves little.
+        let parts = if columns > 4096 { 0 } else { page.ilog2() };
+        for part in (0..=parts).map(|shift| page >> shift) {
             let layout = Self::with_line(grid, &axes, &windows, line.checked_next_multiple_of(part), size)?;
             if best.as_ref().is_none_or(|best| (layout.bytes(), layout.rows) < (best.bytes(), best.rows)) {
                 best = Some(layout);

@@ -9,6 +9,7 @@ use super::alias::Layout;
 use super::region::Region;
 use super::{Backing, MatrixOptions, Order};
 use crate::encode::{Encoder, columns};
+use crate::scan::Plan;
 use crate::{Error, PatchScan, Result};
 
 /// A matrix, whatever stands behind it.
@@ -90,8 +91,7 @@ impl Matrix {
 }
 
 /// What a matrix of this scan would be and take.
-pub(super) fn explain(scan: &PatchScan) -> String {
-    let plan = scan.plan();
+pub(super) fn explain(plan: &Plan) -> String {
     match Layout::new(&plan.encoder, plan.rows.clone()) {
         Ok(layout) => {
             let (planes, bytes) = (layout.planes(), ByteSize(layout.bytes() as u64));

@@ -1,6 +1,7 @@
 //! Systems that have no virtual matrix: every question is answered with what to use in its place.
 
 use super::{Backing, MatrixOptions};
+use crate::scan::Plan;
 use crate::{ErrorKind, PatchScan, Result};
 
 /// There is none.
@@ -38,6 +39,6 @@ impl Matrix {
     }
 }
 
-pub(super) fn explain(_: &PatchScan) -> String {
+pub(super) fn explain(_: &Plan) -> String {
     format!("none: {MESSAGE}")
 }

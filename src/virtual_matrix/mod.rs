@@ -39,6 +39,7 @@ mod backing;
 use std::fmt;
 use std::str::FromStr;
 
+use crate::scan::Plan;
 use crate::{DType, Error, PatchScan, Result};
 
 /// How the elements of a matrix follow one another.
@@ -177,11 +178,11 @@ impl VirtualMatrix {
     pub fn valid(&self) -> Vec<bool> {
         self.backing.valid()
     }
+}
 
-    /// What a matrix of this scan would be and take, in words. Reads no pixel.
-    pub fn explain(scan: &PatchScan) -> String {
-        backing::explain(scan)
-    }
+/// What a matrix of a scan would be and take, in words. Reads no pixel.
+pub(crate) fn explain(plan: &Plan) -> String {
+    backing::explain(plan)
 }
 
 impl fmt::Debug for VirtualMatrix {

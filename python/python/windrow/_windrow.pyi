@@ -6,7 +6,7 @@ from typing import Any, Self, final
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Batch", "Batches", "Column", "Patches", "Plan", "Schema", "Taker", "__version__", "forked", "quiet", "stop"]
+__all__ = ["Batch", "Batches", "Column", "Matrix", "Patches", "Plan", "Schema", "Taker", "__version__", "forked", "quiet", "stop"]
 
 __version__: str
 
@@ -67,6 +67,15 @@ class Plan:
         dtype: str | None = None,
         lossy: bool | None = None,
     ) -> Patches: ...
+    def matrix(
+        self,
+        *,
+        order: str,
+        dtype: str | None,
+        lossy: bool | None,
+        backing: str | None,
+        max_resident: str | None,
+    ) -> Matrix: ...
     def gather(self, windows: npt.NDArray[np.uint64], out: npt.NDArray[np.uint8]) -> None: ...
     def taker(self) -> Taker: ...
     def sheet(self, windows: npt.NDArray[np.uint64] | None, across: int) -> bytes: ...
@@ -81,6 +90,18 @@ class Plan:
         stream: bool,
         progress: Callable[[int], object] | None,
     ) -> tuple[int, int]: ...
+
+@final
+class Matrix:
+    @property
+    def shape(self) -> tuple[int, int]: ...
+    @property
+    def backing(self) -> str: ...
+    @property
+    def resident_bytes(self) -> int: ...
+    def valid(self) -> bytes: ...
+    @property
+    def __array_interface__(self) -> dict[str, Any]: ...
 
 @final
 class Patches:
