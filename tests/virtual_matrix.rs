@@ -11,7 +11,7 @@ use windrow::{AnySource, DType, Edge, PadMode, PatchScan, ScanBuilder, StridedVi
 /// The rows of a matrix that are windows, each as its bytes.
 fn windows(matrix: &VirtualMatrix) -> Vec<Vec<u8>> {
     let (rows, columns, size) = (matrix.rows(), matrix.columns(), matrix.dtype().size());
-    let bytes = matrix.bytes();
+    let bytes = matrix.bytes().to_vec();
     assert_eq!(bytes.len(), rows * columns * size);
     let at = |row: usize, column: usize| match matrix.order() {
         Order::F => (column * rows + row) * size,
@@ -39,6 +39,12 @@ fn rows_of(scan: &PatchScan, columns: usize) -> Vec<Vec<u8>> {
     (0..rows).map(|row| (0..columns).flat_map(|column| cell(row, column)).collect()).collect()
 }
 
+/// On touch, in pages that are used again and in fresh ones; the latter under a limit that holds a fraction.
+fn faults(order: Order) -> [MatrixOptions; 2] {
+    let fault = MatrixOptions { backing: Some(Backing::Fault), order, ..MatrixOptions::default() };
+    [MatrixOptions { recycle: false, ..fault.clone() }, fault]
+}
+
 fn alias() -> MatrixOptions {
     MatrixOptions { backing: Some(Backing::Alias), ..MatrixOptions::default() }
 }
@@ -61,6 +67,26 @@ proptest! {
         prop_assert_eq!(matrix.bytes().as_ptr() as usize % 4096, 0);
         let expected: Vec<_> = expected[rows.start as usize..rows.end as usize].iter().map(|row| row.pixels.clone()).collect();
         prop_assert_eq!(windows(&matrix), expected);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
+    #[test]
+    fn windows_made_on_touch_equal_the_naive_loop(case in case(), seed in any::<u64>(), selected in any::<bool>()) {
+        let expected = naive(&case.view, &case.spec);
+        prop_assume!(!expected.is_empty());
+        let scan = PatchScan::builder(case.view, case.spec).build().unwrap();
+        let count = expected.len() as u64;
+        let ids: Vec<u64> = (0..count.min(50)).map(|i| seed.wrapping_mul(i + 1) % count).collect();
+        let chosen = if selected { ids.clone() } else { (0..count).collect() };
+        let expected: Vec<_> = chosen.iter().map(|&id| expected[id as usize].pixels.clone()).collect();
+        for options in [Order::C, Order::F].into_iter().flat_map(faults) {
+            let options = MatrixOptions { windows: selected.then(|| ids.clone()), ..options };
+            let matrix = VirtualMatrix::new(&scan, &options).unwrap();
+            prop_assert_eq!(&windows(&matrix), &expected);
+        }
     }
 }
 
@@ -103,6 +129,69 @@ fn aliased_windows_equal_those_of_a_materialized_matrix() {
 }
 
 #[test]
+fn windows_made_on_touch_equal_those_of_a_materialized_matrix() {
+    for (name, builder) in scans().into_iter().chain([("shifted", shifted())]) {
+        let scan = builder.build().unwrap();
+        let columns = scan.grid().patch_shape().iter().product::<u64>() as usize;
+        let expected = rows_of(&scan, columns);
+        for options in [Order::C, Order::F].into_iter().flat_map(faults) {
+            let options = MatrixOptions { max_resident: 6 << 20, ..options };
+            let matrix = VirtualMatrix::new(&scan, &options).unwrap();
+            assert!(windows(&matrix) == expected, "{name}, {options:?}");
+            assert!(matrix.resident_bytes() <= options.max_resident);
+        }
+    }
+}
+
+fn shifted() -> ScanBuilder {
+    let mut spec = WindowSpec::new([5, 6]).step(4);
+    spec.edge = Edge::Shift;
+    PatchScan::builder(photograph(DType::U16), spec).dtype(DType::F32)
+}
+
+/// Threads that read anywhere in a matrix of which one part in a hundred is there, and compare. Seconds here, a minute
+/// where `WINDROW_LONG` is set.
+#[test]
+fn eight_threads_read_anywhere_under_a_limit() {
+    let seconds = if std::env::var_os("WINDROW_LONG").is_some() { 60.0 } else { 0.7 };
+    for order in [Order::F, Order::C] {
+        let scan =
+            PatchScan::builder(photograph(DType::U8), WindowSpec::new([8, 8])).dtype(DType::F32).build().unwrap();
+        let expected = materialized(&scan);
+        let rows = scan.num_rows() as usize;
+        for options in faults(order) {
+            let options = MatrixOptions { max_resident: expected.len() as u64 / 100, ..options };
+            let matrix = VirtualMatrix::new(&scan, &options).unwrap();
+            let start = std::time::Instant::now();
+            std::thread::scope(|scope| {
+                for thread in 0..8u64 {
+                    let (matrix, expected) = (&matrix, &expected);
+                    scope.spawn(move || {
+                        let mut random = thread + 1;
+                        while start.elapsed().as_secs_f64() < seconds {
+                            random =
+                                random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                            let cell = (random >> 20) as usize % (rows * 64);
+                            let (row, column) = (cell / 64, cell % 64);
+                            let at = match order {
+                                Order::F => column * rows + row,
+                                Order::C => cell,
+                            };
+                            let place = (column * rows + row) * 4;
+                            assert_eq!(
+                                matrix.bytes()[at * 4..][..4],
+                                expected[place..][..4],
+                                "row {row}, column {column}"
+                            );
+                        }
+                    });
+                }
+            });
+        }
+    }
+}
+
+#[test]
 fn a_file_is_read_in_bands() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/data/camera.png");
     let scan = PatchScan::builder(AnySource::open(path, None).unwrap(), WindowSpec::new([6, 6])).build().unwrap();
@@ -124,6 +213,7 @@ fn memory_is_that_of_a_few_images() {
 #[test]
 fn what_can_not_be_is_an_error() {
     let image = || photograph(DType::U8);
+    let fault = || faults(Order::F)[1].clone();
     let refused = |builder: ScanBuilder, options: MatrixOptions| {
         VirtualMatrix::new(&builder.build().unwrap(), &options).unwrap_err().to_string()
     };
@@ -139,6 +229,19 @@ fn what_can_not_be_is_an_error() {
     assert!(message.starts_with("max_resident: 4.0 KiB do not hold the 8 planes"), "{message}");
     let message = refused(PatchScan::builder(image(), WindowSpec::new([4, 4])).rows(5..5), alias());
     assert!(message.starts_with("rows: no window"), "{message}");
+    let message =
+        refused(PatchScan::builder(image(), WindowSpec::new([4, 4])), MatrixOptions { max_resident: 4096, ..fault() });
+    assert!(message.starts_with("max_resident: 4.0 KiB of pages for a matrix of"), "{message}");
+    let message = refused(
+        PatchScan::builder(image(), WindowSpec::new([4, 4])),
+        MatrixOptions { max_resident: 4096, copy_source: true, ..fault() },
+    );
+    assert!(message.starts_with("max_resident: 4.0 KiB do not hold the pixels"), "{message}");
+    let message = refused(
+        PatchScan::builder(image(), WindowSpec::new([4, 4])),
+        MatrixOptions { windows: Some(vec![5, 1 << 40]), ..fault() },
+    );
+    assert!(message.starts_with("window: no window 1099511627776 (row 1)"), "{message}");
     let large = StridedView::from_vec(vec![0u8], &[1]).unwrap().broadcast_to(&[1 << 30, 1 << 30]).unwrap();
     let message = refused(PatchScan::builder(large, WindowSpec::new([200, 100])), alias());
     assert!(message.contains("too large") || message.contains("max_resident"), "{message}");

@@ -136,6 +136,25 @@ impl<'a> Gather<'a> {
         self.at_starts(Starts::Each(&starts[..waiting]), patch, rest);
     }
 
+    /// Copies one pixel of windows anywhere inside of the array.
+    #[cfg(all(feature = "virtual", target_os = "linux", target_pointer_width = "64"))]
+    pub(super) fn cells(&self, ids: &[u64], pixel: usize, out: &mut [u8]) {
+        let (places, offset) = (Places::new(self), self.pixel_offset(pixel));
+        let axis = &places.0[places.0.len() - 1];
+        let (mut line, mut line_start) = (u64::MAX, None);
+        for (&id, cell) in ids.iter().zip(out.chunks_exact_mut(self.size)) {
+            let mut i = id.wrapping_sub(line);
+            if line_start.is_none() || i >= axis.count {
+                i = id % axis.count;
+                line = id - i;
+                line_start = places.line(id / axis.count);
+            }
+            let start = line_start.zip(axis.at(i)).map_or(0, |(line, at)| line + at);
+            let at = (start + offset) as usize;
+            cell.copy_from_slice(&self.bytes[at..at + self.size]);
+        }
+    }
+
     /// Copies the windows of one line of the grid.
     fn segment(&mut self, mut segment: Segment, patch: usize, out: &mut [u8]) {
         let last = segment.index.len() - 1;

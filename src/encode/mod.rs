@@ -27,7 +27,11 @@ use serde::{Deserialize, Serialize};
 pub use columns::Wrap;
 pub(crate) use convert::Conversion;
 use gather::Gather;
+#[cfg(all(feature = "virtual", target_os = "linux", target_pointer_width = "64"))]
+pub(crate) use tables::{FILL, Lookup, copy_box};
 pub(crate) use tensor::{flat_type, nested_type};
+#[cfg(all(feature = "virtual", target_os = "linux", target_pointer_width = "64"))]
+pub(crate) use transposed::ColumnFiller;
 
 use crate::rows::Rows;
 use crate::source::{Band, Region};
@@ -159,7 +163,8 @@ impl Encoder {
         self.cells() * self.out_dtype().size()
     }
 
-    fn cells(&self) -> usize {
+    /// Pixels of a patch.
+    pub(crate) fn cells(&self) -> usize {
         self.grid.patch_shape().iter().product::<u64>() as usize
     }
 
@@ -190,6 +195,27 @@ impl Encoder {
             gather.copy(&rows.slice(i * piece..i * piece + count), scratch);
             conversion.apply(scratch, target);
         }
+        Ok(())
+    }
+
+    /// Writes one pixel of the windows `ids`, all inside of the array, in the type of the table.
+    #[cfg(all(feature = "virtual", target_os = "linux", target_pointer_width = "64"))]
+    pub(crate) fn fill_cells(
+        &self,
+        band: &Band,
+        ids: &[u64],
+        pixel: usize,
+        out: &mut [u8],
+        pool: &BufferPool,
+    ) -> Result<()> {
+        let gather = Gather::new(&self.grid, band, self.fill);
+        let Some(conversion) = &self.conversion else {
+            gather.cells(ids, pixel, out);
+            return Ok(());
+        };
+        let mut scratch = pool.take(ids.len() * self.dtype.size())?;
+        gather.cells(ids, pixel, &mut scratch);
+        conversion.apply(&scratch, out);
         Ok(())
     }
 

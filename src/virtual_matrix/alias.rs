@@ -18,7 +18,7 @@ use super::region::{self, Access, Region};
 use crate::encode::Encoder;
 use crate::encode::columns::{PlaneAxis, copy_plane, next_phase, unravel};
 use crate::source::{Bands, Source};
-use crate::{BufferPool, Error, ErrorKind, Grid, Result};
+use crate::{BufferPool, Error, Grid, Result};
 
 /// Pixels are written so many bytes at a time, if lines are not longer: what stays in cache.
 const BLOCK: usize = 256 << 10;
@@ -225,14 +225,8 @@ impl Layout {
         Ok(())
     }
 
-    /// What the system said of memory is a lack of it, or that such files can't be had.
     fn failed(&self, action: &'static str, error: io::Error) -> Error {
-        match error.raw_os_error() {
-            Some(libc::ENOMEM | libc::ENOSPC) => {
-                ErrorKind::Memory { what: "the planes of a matrix", bytes: self.bytes() }.into()
-            }
-            _ => ErrorKind::Io { name: "the planes of a matrix".to_owned(), action, error }.into(),
-        }
+        super::failed("the planes of a matrix", action, self.bytes(), error)
     }
 }
 

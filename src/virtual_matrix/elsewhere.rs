@@ -30,6 +30,10 @@ impl Matrix {
         match *self {}
     }
 
+    pub(super) fn explain(&self) -> String {
+        match *self {}
+    }
+
     pub(super) fn bytes(&self) -> &[u8] {
         match *self {}
     }

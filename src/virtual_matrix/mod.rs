@@ -30,7 +30,19 @@ mod alias;
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod backing;
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+mod fault;
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+mod fill;
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+mod handler;
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod region;
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+mod slots;
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+mod streams;
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+mod uffd;
 
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
 #[path = "elsewhere.rs"]
@@ -58,16 +70,20 @@ pub enum Backing {
     /// Columns are mapped from a few shifted images, which stay in memory. In F order; rows that wrap around the end of a
     /// line are rows too, told apart by [`VirtualMatrix::valid`].
     Alias,
+    /// Chunks are made when they are touched, by a thread, and the oldest give their place to the next. In any order, of any
+    /// windows; the rows are exact.
+    Fault,
 }
 
 impl Backing {
     /// Every backing.
-    pub const ALL: [Backing; 1] = [Backing::Alias];
+    pub const ALL: [Backing; 2] = [Backing::Alias, Backing::Fault];
 
     /// The name that users type.
     pub const fn name(self) -> &'static str {
         match self {
             Backing::Alias => "alias",
+            Backing::Fault => "fault",
         }
     }
 }
@@ -106,16 +122,24 @@ impl FromStr for Order {
 pub struct MatrixOptions {
     /// How its elements follow one another. Default: [`Order::F`].
     pub order: Order,
-    /// What stands behind it. Default: [`Backing::Alias`] where the grid allows it and it takes no more than
-    /// `max_resident`.
+    /// What stands behind it. Default: [`Backing::Alias`] where the order, the rows and the grid allow it and it takes no
+    /// more than `max_resident`; otherwise [`Backing::Fault`].
     pub backing: Option<Backing>,
     /// The most bytes of physical memory that it takes. Default: 1 GiB.
     pub max_resident: u64,
+    /// The windows that are the rows, by id, in any order. Default: those of the scan.
+    pub windows: Option<Vec<u64>>,
+    /// Copies the pixels of an array first: for memory that may fail to be read later, such as a mapped file. Default:
+    /// `false`; files are read first in any case.
+    pub copy_source: bool,
+    /// Uses pages again where the system can, for [`Backing::Fault`]; `false` has the system copy into fresh ones, as it
+    /// does where it can't. Default: `true`.
+    pub recycle: bool,
 }
 
 impl Default for MatrixOptions {
     fn default() -> Self {
-        Self { order: Order::F, backing: None, max_resident: 1 << 30 }
+        Self { order: Order::F, backing: None, max_resident: 1 << 30, windows: None, copy_source: false, recycle: true }
     }
 }
 
@@ -174,6 +198,11 @@ impl VirtualMatrix {
         self.backing.bytes()
     }
 
+    /// What the matrix takes, and how its pages come and go, in words.
+    pub fn explain(&self) -> String {
+        self.backing.explain()
+    }
+
     /// Which rows are windows, a bool a row. The windows come in their order.
     pub fn valid(&self) -> Vec<bool> {
         self.backing.valid()
@@ -183,6 +212,15 @@ impl VirtualMatrix {
 /// What a matrix of a scan would be and take, in words. Reads no pixel.
 pub(crate) fn explain(plan: &Plan) -> String {
     backing::explain(plan)
+}
+
+/// What went wrong with memory: too little of it, or something that this system does not do.
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+fn failed(what: &'static str, action: &'static str, bytes: usize, error: std::io::Error) -> Error {
+    match error.raw_os_error() {
+        Some(libc::ENOMEM | libc::ENOSPC) => crate::ErrorKind::Memory { what, bytes }.into(),
+        _ => crate::ErrorKind::Io { name: what.to_owned(), action, error }.into(),
+    }
 }
 
 impl fmt::Debug for VirtualMatrix {

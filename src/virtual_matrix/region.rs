@@ -86,6 +86,15 @@ impl Region {
     }
 }
 
+impl Region {
+    /// Makes all of the region readable, without a page behind it.
+    pub(super) fn map_empty(&self) -> io::Result<()> {
+        // SAFETY: nothing was mapped there, so nobody has a reference into it.
+        let done = unsafe { libc::mprotect(self.at(0, self.len), self.len, PROT_READ) };
+        if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+}
+
 impl Drop for Region {
     fn drop(&mut self) {
         // SAFETY: the owners of a region hand out no memory that outlives it.
@@ -120,4 +129,26 @@ pub(super) fn seal(file: &File) -> io::Result<()> {
         libc::fcntl(file.as_raw_fd(), libc::F_ADD_SEALS, seals)
     };
     if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Tells the system something about a range of addresses.
+///
+/// # Safety
+/// As of the advice.
+pub(super) unsafe fn advise(start: *mut libc::c_void, len: usize, advice: libc::c_int) -> io::Result<()> {
+    // SAFETY: as the caller vouches.
+    let done = unsafe { libc::madvise(start, len, advice) };
+    if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Moves what is mapped at `from` to `to`, in place of what is mapped there, at once. At `from` the mapping stays, without
+/// pages.
+///
+/// # Safety
+/// Nobody holds a reference to the memory at either place, unless it shows the same bytes afterwards.
+pub(super) unsafe fn move_mapping(from: *mut libc::c_void, to: *mut libc::c_void, len: usize) -> io::Result<()> {
+    let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED | libc::MREMAP_DONTUNMAP;
+    // SAFETY: as the caller vouches.
+    let moved = unsafe { libc::mremap(from, len, len, flags, to) };
+    if moved == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
