@@ -91,6 +91,17 @@ pub enum ErrorKind {
         /// How many bytes were asked for.
         bytes: usize,
     },
+    /// The system has no way to do something, or does not allow it to this process.
+    #[error("{what} can't be had here: {message}")]
+    Unavailable {
+        /// What was asked for.
+        what: &'static str,
+        /// Why not, and what to use in its place.
+        message: String,
+        /// What the system said, if it was asked.
+        #[source]
+        error: Option<io::Error>,
+    },
     /// The user asked to stop (Ctrl-C, SIGTERM, a cancelled scan).
     #[error("interrupted")]
     Interrupted,
@@ -184,7 +195,9 @@ impl From<Error> for ArrowError {
     fn from(error: Error) -> Self {
         let text = error.to_string();
         match *error.0 {
-            ErrorKind::Io { error, .. } => ArrowError::IoError(text, error),
+            ErrorKind::Io { error, .. } | ErrorKind::Unavailable { error: Some(error), .. } => {
+                ArrowError::IoError(text, error)
+            }
             ErrorKind::Memory { .. } => ArrowError::MemoryError(text),
             ErrorKind::Arrow(error) => error,
             kind => ArrowError::ExternalError(Box::new(Error::from(kind))),

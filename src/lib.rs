@@ -41,6 +41,8 @@ pub mod sink;
 pub mod source;
 mod take;
 mod view;
+#[cfg(feature = "virtual")]
+pub mod virtual_matrix;
 mod window;
 
 pub use buffer::{BufferPool, PoolBuf};

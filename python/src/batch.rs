@@ -219,18 +219,28 @@ impl Column {
     /// Where the memory is, as numpy's array interface says it.
     #[getter]
     fn __array_interface__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let kind = match self.dtype {
-            DType::Bool => 'b',
-            dtype if dtype.is_float() => 'f',
-            DType::U8 | DType::U16 | DType::U32 | DType::U64 => 'u',
-            _ => 'i',
-        };
-        let order = if cfg!(target_endian = "little") { '<' } else { '>' };
-        let interface = PyDict::new(py);
-        interface.set_item("version", 3)?;
-        interface.set_item("shape", PyTuple::new(py, &self.shape)?)?;
-        interface.set_item("typestr", format!("{order}{kind}{}", self.dtype.size()))?;
-        interface.set_item("data", (self.address, true))?;
-        Ok(interface)
+        array_interface(py, self.dtype, &self.shape, self.address)
     }
+}
+
+/// Memory in C order that numpy may read, as its array interface says it.
+pub(crate) fn array_interface<'py>(
+    py: Python<'py>,
+    dtype: DType,
+    shape: &[u64],
+    address: usize,
+) -> PyResult<Bound<'py, PyDict>> {
+    let kind = match dtype {
+        DType::Bool => 'b',
+        dtype if dtype.is_float() => 'f',
+        DType::U8 | DType::U16 | DType::U32 | DType::U64 => 'u',
+        _ => 'i',
+    };
+    let order = if cfg!(target_endian = "little") { '<' } else { '>' };
+    let interface = PyDict::new(py);
+    interface.set_item("version", 3)?;
+    interface.set_item("shape", PyTuple::new(py, shape)?)?;
+    interface.set_item("typestr", format!("{order}{kind}{}", dtype.size()))?;
+    interface.set_item("data", (address, true))?;
+    Ok(interface)
 }

@@ -3,7 +3,9 @@
 use std::io;
 
 use arrow_schema::ArrowError;
-use pyo3::exceptions::{PyIndexError, PyKeyboardInterrupt, PyMemoryError, PyOSError, PyRuntimeError, PyValueError};
+use pyo3::exceptions::{
+    PyIndexError, PyKeyboardInterrupt, PyMemoryError, PyNotImplementedError, PyOSError, PyRuntimeError, PyValueError,
+};
 use pyo3::prelude::*;
 use windrow::{Error, ErrorKind};
 
@@ -12,6 +14,10 @@ pub(crate) fn to_py(error: Error) -> PyErr {
     let text = error.to_string();
     match error.kind() {
         ErrorKind::Io { name, action, error } => os_error(name, action, error),
+        ErrorKind::Unavailable { error, .. } => match error.as_ref().and_then(|error| error.raw_os_error()) {
+            Some(number) => PyOSError::new_err((number, text)),
+            None => PyNotImplementedError::new_err(text),
+        },
         ErrorKind::Memory { .. } => PyMemoryError::new_err(text),
         ErrorKind::Rows { .. } => PyIndexError::new_err(text),
         ErrorKind::Interrupted => PyKeyboardInterrupt::new_err(()),

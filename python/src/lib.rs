@@ -8,6 +8,7 @@ mod error;
 mod fold;
 mod keep;
 mod life;
+mod matrix;
 mod options;
 mod patches;
 mod plan;
@@ -25,6 +26,8 @@ mod _windrow {
     use super::fold::Folder;
     #[pymodule_export]
     use super::life::{forked, quiet, stop};
+    #[pymodule_export]
+    use super::matrix::Matrix;
     #[pymodule_export]
     use super::patches::Patches;
     #[pymodule_export]

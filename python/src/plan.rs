@@ -2,12 +2,14 @@
 
 use std::path::PathBuf;
 
+use bytesize::ByteSize;
 use numpy::{PyArray1, PyReadonlyArray1, PyReadwriteArray1, PyUntypedArray};
 use pyo3::exceptions::{PyIndexError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyCapsule};
 use windrow::sink::ipc::{self, IpcOptions};
 use windrow::sink::parquet::{self, ParquetOptions};
+use windrow::virtual_matrix::MatrixOptions;
 use windrow::{Amount, AnySource, ContactSheet, Edge, Layout, Nodata, Pads, PatchScan, ScanBuilder, Split, WindowSpec};
 
 use crate::array::view_of;
@@ -15,6 +17,7 @@ use crate::batch::{Batches, Patch, Schema};
 use crate::capsule;
 use crate::error::to_py;
 use crate::life::adapted;
+use crate::matrix::Matrix;
 use crate::options::{Axis, Mark, Number};
 use crate::patches::{self, Patches};
 use crate::taker::Taker;
@@ -48,6 +51,18 @@ impl Plan {
     /// All windows of the grid as bare pixels: what numpy arrays are filled from.
     fn pixels(&self) -> ScanBuilder {
         adapted(self.bare.clone()).columns(["patch"]).layout(Layout::Binary)
+    }
+
+    /// The pixels in another type than that of the scan.
+    fn converted(&self, dtype: Option<&str>, lossy: Option<bool>) -> PyResult<ScanBuilder> {
+        let mut builder = self.pixels();
+        if let Some(dtype) = dtype {
+            builder = builder.dtype(dtype.parse().map_err(to_py)?);
+        }
+        if let Some(lossy) = lossy {
+            builder = builder.lossy(lossy);
+        }
+        Ok(builder)
     }
 }
 
@@ -316,17 +331,30 @@ impl Plan {
         dtype: Option<&str>,
         lossy: Option<bool>,
     ) -> PyResult<Patches> {
-        let mut builder = self.pixels().rows_of(&self.scan).rows(start..end);
+        let mut builder = self.converted(dtype, lossy)?.rows_of(&self.scan).rows(start..end);
         if let Some(rows) = batch_rows {
             builder = builder.batch_rows(rows);
         }
-        if let Some(dtype) = dtype {
-            builder = builder.dtype(dtype.parse().map_err(to_py)?);
-        }
-        if let Some(lossy) = lossy {
-            builder = builder.lossy(lossy);
-        }
         Patches::new(py, builder, by_column)
+    }
+
+    /// All windows as one matrix in memory that is mostly not there, converted to `dtype`.
+    #[pyo3(signature = (*, order, dtype, lossy, backing, max_resident))]
+    fn matrix(
+        &self,
+        py: Python<'_>,
+        order: &str,
+        dtype: Option<&str>,
+        lossy: Option<bool>,
+        backing: Option<&str>,
+        max_resident: Option<&str>,
+    ) -> PyResult<Matrix> {
+        let mut options = MatrixOptions { order: order.parse().map_err(to_py)?, ..MatrixOptions::default() };
+        options.backing = backing.map(str::parse).transpose().map_err(to_py)?;
+        if let Some(bytes) = max_resident {
+            options.max_resident = bytes_of("max_resident", bytes)?;
+        }
+        Matrix::new(py, self.converted(dtype, lossy)?, &options)
     }
 
     /// Writes the pixels of these windows, in this order, densely into `out`, which has exactly their bytes.
@@ -412,6 +440,14 @@ impl From<'_> {
             From::Path(path) => py.detach(|| AnySource::open(path, page)).map_err(to_py),
         }
     }
+}
+
+/// A number of bytes as people write it: `256MiB`.
+fn bytes_of(name: &str, text: &str) -> PyResult<u64> {
+    let size: Result<ByteSize, _> = text.parse();
+    size.map(|size| size.as_u64()).map_err(|_| {
+        PyValueError::new_err(format!("{name}: {text:?}: expected a number of bytes, as 1000000 or \"256MiB\""))
+    })
 }
 
 fn edge_of(name: &str) -> PyResult<Edge> {

@@ -155,6 +155,25 @@ impl<'a> Gather<'a> {
         copy_windows(self.bytes, line, &self.runs, shuffle.as_ref(), out);
     }
 
+    /// Copies one pixel of windows anywhere inside of the array.
+    #[cfg(all(feature = "virtual", target_os = "linux", target_pointer_width = "64"))]
+    pub(super) fn cells(&self, ids: &[u64], pixel: usize, out: &mut [u8]) {
+        let (places, offset) = (Places::new(self), self.pixel_offset(pixel));
+        let (mut line, mut line_start) = (0..0, 0);
+        for (&id, cell) in ids.iter().zip(out.chunks_exact_mut(self.size)) {
+            if !line.contains(&id) {
+                (line, line_start) = places.line(id);
+            }
+            let start = if line.contains(&id) {
+                line_start + (id - line.start) as isize * self.advance
+            } else {
+                self.window_start(&self.grid.index(id))
+            };
+            let at = (start + offset) as usize;
+            cell.copy_from_slice(&self.bytes[at..at + self.size]);
+        }
+    }
+
     /// Copies the windows of one line of the grid.
     fn segment(&mut self, mut segment: Segment, patch: usize, out: &mut [u8]) {
         let last = segment.index.len() - 1;

@@ -33,7 +33,11 @@ pub use labels::LabelAt;
 pub(crate) use labels::Labels;
 pub(crate) use nodata::Marker;
 pub use nodata::Nodata;
+#[cfg(all(feature = "virtual", target_os = "linux", target_pointer_width = "64"))]
+pub(crate) use tables::{FILL, Lookup, copy_box};
 pub(crate) use tensor::{flat_type, nested_type};
+#[cfg(all(feature = "virtual", target_os = "linux", target_pointer_width = "64"))]
+pub(crate) use transposed::ColumnFiller;
 
 use crate::feed::Slab;
 use crate::rows::Rows;
@@ -239,6 +243,27 @@ impl Encoder {
             gather.copy(&rows.slice(i * piece..i * piece + count), scratch);
             conversion.apply(scratch, target);
         }
+        Ok(())
+    }
+
+    /// Writes one pixel of the windows `ids`, all inside of the array, in the type of the table.
+    #[cfg(all(feature = "virtual", target_os = "linux", target_pointer_width = "64"))]
+    pub(crate) fn fill_cells(
+        &self,
+        band: &Band,
+        ids: &[u64],
+        pixel: usize,
+        out: &mut [u8],
+        pool: &BufferPool,
+    ) -> Result<()> {
+        let gather = Gather::new(&self.grid, band, self.fill);
+        let Some(conversion) = &self.conversion else {
+            gather.cells(ids, pixel, out);
+            return Ok(());
+        };
+        let mut scratch = pool.take(ids.len() * self.dtype.size())?;
+        gather.cells(ids, pixel, &mut scratch);
+        conversion.apply(&scratch, out);
         Ok(())
     }
 

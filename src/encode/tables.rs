@@ -1,22 +1,22 @@
 //! Copies boxes of pixels whose positions are looked up axis by axis: the slow way that takes padding too.
 
 /// Marks a position that holds the padding value.
-pub(super) const FILL: isize = isize::MIN;
+pub(crate) const FILL: isize = isize::MIN;
 
 /// Positions of the innermost axis that are looked up ahead. More are looked up anew for every line, so that the memory
 /// stays bounded however large a window is.
 const AHEAD: usize = 4096;
 
 /// Where the positions of a box lie on one axis.
-pub(super) struct Lookup<'a> {
+pub(crate) struct Lookup<'a> {
     /// How many positions.
-    pub(super) len: usize,
+    pub(crate) len: usize,
     /// The distance in bytes of a position from the array's first pixel, or [`FILL`].
-    pub(super) at: Box<dyn Fn(usize) -> isize + 'a>,
+    pub(crate) at: Box<dyn Fn(usize) -> isize + 'a>,
 }
 
 /// Copies a box in C order into `out`. `fill` is one pixel of padding.
-pub(super) fn copy_box(src: &[u8], first: isize, axes: &[Lookup<'_>], fill: &[u8], out: &mut [u8]) {
+pub(crate) fn copy_box(src: &[u8], first: isize, axes: &[Lookup<'_>], fill: &[u8], out: &mut [u8]) {
     let Some((inner, outer)) = axes.split_last() else { return };
     if out.is_empty() {
         return;

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::gather::Gather;
 use super::{Encoder, border};
 use crate::source::Band;
-use crate::{BufferPool, Result};
+use crate::{BufferPool, PoolBuf, Result};
 
 /// A stretch of neighbouring windows inside of the array: where it stands among the rows, and the byte of the first
 /// pixel of its first window.
@@ -15,40 +15,68 @@ struct Stretch {
     start: isize,
 }
 
-impl Encoder {
-    /// Writes the pixels of the windows `rows` column by column, in the type of the table. `out` has exactly their
-    /// bytes.
-    pub(crate) fn fill_columns(&self, band: &Band, rows: Range<u64>, out: &mut [u8], pool: &BufferPool) -> Result<()> {
-        let gather = Gather::new(&self.grid, band, self.fill);
+/// Windows one after the other, of which columns are asked for one by one.
+pub(crate) struct ColumnFiller<'a> {
+    encoder: &'a Encoder,
+    gather: Gather<'a>,
+    stretches: Vec<Stretch>,
+    /// Windows that no stretch holds, each made as a row.
+    border: Vec<(usize, Vec<u64>)>,
+    rest: PoolBuf,
+    /// A column before it is converted.
+    scratch: Option<PoolBuf>,
+}
+
+impl<'a> ColumnFiller<'a> {
+    /// `band` holds every pixel that the windows `rows` touch.
+    pub(crate) fn new(encoder: &'a Encoder, band: &'a Band, rows: Range<u64>, pool: &BufferPool) -> Result<Self> {
+        let gather = Gather::new(&encoder.grid, band, encoder.fill);
         let count = (rows.end - rows.start) as usize;
-        let size = self.dtype.size();
+        let size = encoder.dtype.size();
         let (stretches, border) = split(&gather, rows);
         // Windows in the padding are few: each is made as a row first.
-        let patch = out.len() / count / self.out_dtype().size() * size;
+        let patch = encoder.cells() * size;
         let mut rest = pool.take(border.len() * patch)?;
         for ((_, index), window) in border.iter().zip(rest.chunks_exact_mut(patch)) {
             border::copy_window(&gather, index, window);
         }
-        let mut scratch = match self.conversion {
+        let scratch = match encoder.conversion {
             Some(_) => Some(pool.take(count * size)?),
             None => None,
         };
-        for (pixel, column) in out.chunks_exact_mut(count * self.out_dtype().size()).enumerate() {
-            let target = match &mut scratch {
-                Some(scratch) => &mut scratch[..],
-                None => &mut *column,
-            };
-            let offset = gather.pixel_offset(pixel);
-            for stretch in &stretches {
-                let cells = &mut target[stretch.row * size..(stretch.row + stretch.len) * size];
-                copy_stretch(&gather, stretch.start + offset, size, cells);
-            }
-            for ((row, _), window) in border.iter().zip(rest.chunks_exact(patch)) {
-                target[row * size..(row + 1) * size].copy_from_slice(&window[pixel * size..(pixel + 1) * size]);
-            }
-            if let (Some(conversion), Some(scratch)) = (&self.conversion, &scratch) {
-                conversion.apply(scratch, column);
-            }
+        Ok(Self { encoder, gather, stretches, border, rest, scratch })
+    }
+
+    /// Writes one pixel of every window, in the type of the table. `out` has exactly their bytes.
+    pub(crate) fn fill(&mut self, pixel: usize, out: &mut [u8]) {
+        let size = self.encoder.dtype.size();
+        let target = match &mut self.scratch {
+            Some(scratch) => &mut scratch[..],
+            None => &mut *out,
+        };
+        let offset = self.gather.pixel_offset(pixel);
+        for stretch in &self.stretches {
+            let cells = &mut target[stretch.row * size..(stretch.row + stretch.len) * size];
+            copy_stretch(&self.gather, stretch.start + offset, size, cells);
+        }
+        let patch = self.encoder.cells() * size;
+        for ((row, _), window) in self.border.iter().zip(self.rest.chunks_exact(patch)) {
+            target[row * size..(row + 1) * size].copy_from_slice(&window[pixel * size..(pixel + 1) * size]);
+        }
+        if let (Some(conversion), Some(scratch)) = (&self.encoder.conversion, &self.scratch) {
+            conversion.apply(scratch, out);
+        }
+    }
+}
+
+impl Encoder {
+    /// Writes the pixels of the windows `rows` column by column, in the type of the table. `out` has exactly their
+    /// bytes.
+    pub(crate) fn fill_columns(&self, band: &Band, rows: Range<u64>, out: &mut [u8], pool: &BufferPool) -> Result<()> {
+        let column_bytes = (rows.end - rows.start) as usize * self.out_dtype().size();
+        let mut columns = ColumnFiller::new(self, band, rows, pool)?;
+        for (pixel, column) in out.chunks_exact_mut(column_bytes).enumerate() {
+            columns.fill(pixel, column);
         }
         Ok(())
     }

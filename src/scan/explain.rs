@@ -58,6 +58,9 @@ pub struct Explain {
     pub peak_bytes: u64,
     /// What is copied.
     pub copies: String,
+    /// What a virtual matrix of these rows would be, and the memory that it would take.
+    #[cfg(feature = "virtual")]
+    pub matrix: String,
 }
 
 impl Explain {
@@ -93,6 +96,8 @@ impl Explain {
             band_bytes: cost.band_bytes,
             peak_bytes: cost.peak_bytes,
             copies: cost.copies,
+            #[cfg(feature = "virtual")]
+            matrix: crate::virtual_matrix::explain(plan),
         }
     }
 }
@@ -117,7 +122,10 @@ impl fmt::Display for Explain {
             self.prefetch
         )?;
         writeln!(f, "peak memory {}, whatever the number of rows", ByteSize(self.peak_bytes))?;
-        write!(f, "copies      {}", self.copies)
+        write!(f, "copies      {}", self.copies)?;
+        #[cfg(feature = "virtual")]
+        write!(f, "\nmatrix      {}", self.matrix)?;
+        Ok(())
     }
 }
 

@@ -148,7 +148,7 @@ impl PatchScan {
     }
 
     /// All that engines need to know.
-    #[cfg(feature = "polars")]
+    #[cfg(any(feature = "polars", feature = "virtual"))]
     pub(crate) fn plan(&self) -> &Plan {
         &self.0
     }

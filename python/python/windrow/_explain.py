@@ -53,6 +53,8 @@ class Explain:
     peak_bytes: int
     #: What is copied.
     copies: str
+    #: What a matrix in memory that is mostly not there would be (`Scan.matrix`), and the memory that it would take.
+    matrix: str
     #: All of it as a table for people.
     text: str = field(compare=False)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import operator
 import os
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from math import prod
 from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, TypeAlias
@@ -16,7 +17,7 @@ from . import _rows
 from ._arrays import Source, resolve
 from ._explain import Explain
 from ._progress import Progress, watching
-from ._windrow import Batch, Plan, Schema
+from ._windrow import Batch, Matrix, Plan, Schema
 
 if TYPE_CHECKING:
     import polars as pl
@@ -154,13 +155,15 @@ class Scan:
     Arrow batches.
     """
 
-    __slots__ = ("_options", "_plan", "_source", "_steps")
+    __slots__ = ("_matrix", "_options", "_plan", "_source", "_steps")
 
     _source: Array | str
     _options: Mapping[str, Any]
     _plan: Plan
     #: How the rows were chosen: methods of the plan, and what they were called with.
     _steps: tuple[tuple[Any, ...], ...]
+    #: The matrix that was made last, while anybody has it.
+    _matrix: weakref.ref[Matrix] | None
 
     def __init__(self) -> None:
         raise TypeError("a Scan is made by windrow.scan(source, window_shape, ...)")
@@ -170,6 +173,7 @@ class Scan:
         self = object.__new__(cls)
         self._source = source
         self._options = options
+        self._matrix = None
         self._plan = Plan(source, **options)
         self._steps = ()
         for step in steps:
@@ -180,6 +184,7 @@ class Scan:
         """The same table with the rows of another plan, and what led to it."""
         other = object.__new__(Scan)
         other._source, other._options, other._plan = self._source, self._options, plan
+        other._matrix = None
         other._steps = (*self._steps, *steps)
         return other
 
@@ -445,6 +450,82 @@ class Scan:
 
         return matrices()
 
+    def matrix(
+        self,
+        *,
+        order: Literal["C", "F"] = "F",
+        dtype: npt.DTypeLike | None = None,
+        lossy: bool | None = None,
+        backing: Literal["alias"] | None = None,
+        max_resident: int | str | None = None,
+    ) -> tuple[Array, npt.NDArray[np.bool_]]:
+        """All windows as one ordinary array ``X`` of rows and pixels, larger than memory, and which rows are windows.
+
+        ``X`` is read-only, and any library may read it. Of the windows that step along a line, neighbours share almost
+        all pixels; here they share the memory. With ``backing="alias"`` each column of ``X`` is mapped from one of a few
+        shifted copies of the image, so rows that are no windows come with them: those that wrap around the end of a
+        line. Leave them out with ``sample_weight=valid``, and bring labels into the same order by `matrix_target`.
+
+        Parameters
+        ----------
+        order
+            How the elements follow one another. "alias" has "F" only.
+        dtype, lossy
+            Convert pixels, as in `scan`. Default: the scan's own type.
+        backing
+            "alias": planes of the image, made once. None: "alias".
+        max_resident
+            The most physical memory that ``X`` may take, in bytes or as "256MiB". Default: 1 GiB.
+
+        Raises
+        ------
+        ValueError
+            If the windows can't be had that way, or not within `max_resident`.
+        NotImplementedError
+            On other systems than Linux. `matrix_batches` is everywhere.
+        """
+        memory = self._plan.matrix(
+            order=order,
+            dtype=None if dtype is None else np.dtype(dtype).name,
+            lossy=lossy,
+            backing=backing,
+            max_resident=None if max_resident is None else str(max_resident),
+        )
+        self._matrix = weakref.ref(memory)
+        return np.asarray(memory), _valid(memory)
+
+    def matrix_target(
+        self, labels: npt.ArrayLike, valid: npt.NDArray[np.bool_] | None = None, *, fill: Any = None
+    ) -> Array:
+        """Labels, one a window, in the order of the rows of a `matrix`.
+
+        Parameters
+        ----------
+        labels
+            One a row of this scan, or one a place of its grid; further axes are kept.
+        valid
+            Which rows of the matrix are windows, as `matrix` gave it. Default: that of the last matrix that this scan made.
+        fill
+            The label of rows that are no windows. Default: the first label, so that no class is added.
+        """
+        if valid is None:
+            memory = None if self._matrix is None else self._matrix()
+            if memory is None:
+                raise ValueError("valid: this scan has no matrix at the moment: expected what its matrix() gave")
+            valid = _valid(memory)
+        values, count = np.asarray(labels), len(self)
+        if values.shape[: len(self.grid_shape)] == self.grid_shape and prod(self.grid_shape) == count:
+            values = values.reshape(count, *values.shape[len(self.grid_shape) :])
+        if values.shape[:1] != (count,) or np.count_nonzero(valid) != count:
+            raise ValueError(
+                f"labels: shape {values.shape} for {np.count_nonzero(valid)} valid rows: expected one label for each of "
+                f"the {count} windows"
+            )
+        target = np.empty((len(valid), *values.shape[1:]), values.dtype)
+        target[valid] = values
+        target[~valid] = values[0] if fill is None else fill
+        return target
+
     # As Arrow
 
     def __iter__(self) -> Iterator[Batch]:
@@ -521,6 +602,10 @@ class Scan:
     def _write(self, write: Callable[..., tuple[int, int]], path: Path, progress: Progress, *options: object) -> int:
         with watching(progress, len(self)) as told:
             return write(os.fspath(path), *options, progress=told)[1]
+
+
+def _valid(matrix: Matrix) -> npt.NDArray[np.bool_]:
+    return np.frombuffer(matrix.valid(), np.bool_)
 
 
 def _lengths(name: str, value: Any) -> list[int]:

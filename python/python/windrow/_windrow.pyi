@@ -6,7 +6,21 @@ from typing import Any, Self, final
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Batch", "Batches", "Column", "Folder", "Patches", "Plan", "Schema", "Taker", "__version__", "forked", "quiet", "stop"]
+__all__ = [
+    "Batch",
+    "Batches",
+    "Column",
+    "Folder",
+    "Matrix",
+    "Patches",
+    "Plan",
+    "Schema",
+    "Taker",
+    "__version__",
+    "forked",
+    "quiet",
+    "stop",
+]
 
 __version__: str
 
@@ -88,6 +102,15 @@ class Plan:
         dtype: str | None = None,
         lossy: bool | None = None,
     ) -> Patches: ...
+    def matrix(
+        self,
+        *,
+        order: str,
+        dtype: str | None,
+        lossy: bool | None,
+        backing: str | None,
+        max_resident: str | None,
+    ) -> Matrix: ...
     def gather(self, windows: npt.NDArray[np.uint64], out: npt.NDArray[np.uint8]) -> None: ...
     def taker(self, column: str) -> Taker: ...
     def column(self, name: str) -> Batches: ...
@@ -124,6 +147,18 @@ class Folder:
     def write(self, path: str) -> int: ...
     def image_into(self, out: npt.NDArray[np.uint8]) -> None: ...
     def coverage(self) -> tuple[npt.NDArray[np.uint32], list[int]]: ...
+
+@final
+class Matrix:
+    @property
+    def shape(self) -> tuple[int, int]: ...
+    @property
+    def backing(self) -> str: ...
+    @property
+    def resident_bytes(self) -> int: ...
+    def valid(self) -> bytes: ...
+    @property
+    def __array_interface__(self) -> dict[str, Any]: ...
 
 @final
 class Patches:

@@ -21,6 +21,8 @@ use serde::{Deserialize, Serialize};
 
 use planes::Planes;
 pub(crate) use planes::slices;
+#[cfg(all(feature = "virtual", target_os = "linux", target_pointer_width = "64"))]
+pub(crate) use planes::{PlaneAxis, copy_plane, next_phase};
 
 use super::{Column, Encoder};
 use crate::source::Band;
@@ -56,7 +58,7 @@ pub(crate) fn name(shape: &[u64], pixel: usize) -> String {
 }
 
 /// The index on every axis of the pixel with this C-order number.
-fn unravel(shape: &[u64], pixel: usize) -> Vec<usize> {
+pub(crate) fn unravel(shape: &[u64], pixel: usize) -> Vec<usize> {
     let mut index = vec![0; shape.len()];
     let mut rest = pixel;
     for (slot, &n) in index.iter_mut().zip(shape).rev() {
@@ -67,7 +69,7 @@ fn unravel(shape: &[u64], pixel: usize) -> Vec<usize> {
 }
 
 /// The rows of the table from one window of the grid to another: where the windows lie among the positions.
-struct Rows<'a> {
+pub(crate) struct Rows<'a> {
     grid: &'a Grid,
     windows: Range<u64>,
     /// Positions from a window to its neighbour on each sliding axis.
@@ -77,7 +79,7 @@ struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
-    fn new(grid: &'a Grid, windows: Range<u64>, strides: &'a [usize]) -> Self {
+    pub(crate) fn new(grid: &'a Grid, windows: Range<u64>, strides: &'a [usize]) -> Self {
         let at =
             |window| grid.index(window).iter().zip(strides).map(|(&i, &stride)| i as usize * stride).sum::<usize>();
         let len = at(windows.end - 1) - at(windows.start) + 1;
@@ -86,7 +88,7 @@ impl<'a> Rows<'a> {
 
     /// Every stretch of neighbouring windows: its positions, the id of its first window, and that one's place in the
     /// grid.
-    fn stretches(&self) -> impl Iterator<Item = (Range<usize>, u64, Vec<u64>)> + '_ {
+    pub(crate) fn stretches(&self) -> impl Iterator<Item = (Range<usize>, u64, Vec<u64>)> + '_ {
         let first = self.grid.index(self.windows.start);
         let mut id = self.windows.start;
         self.grid.segments(self.windows.clone()).map(move |segment| {

@@ -7,7 +7,7 @@ use arrow_buffer::{BooleanBuffer, Buffer};
 use crate::encode::Encoder;
 use crate::encode::tables::{FILL, Lookup, copy_box};
 use crate::source::Band;
-use crate::{BufferPool, DType, Grid, GridAxis, Result};
+use crate::{BufferPool, DType, Grid, GridAxis, PadMode, Result};
 
 /// Pixels in an order in which every pixel of the window, over all windows, is one contiguous slice.
 pub(super) struct Planes {
@@ -59,26 +59,16 @@ impl Planes {
     fn rearranged(encoder: &Encoder, band: &Band, windows: &Range<u64>, pool: &BufferPool) -> Result<Self> {
         let grid = &encoder.grid;
         let size = encoder.dtype.size();
-        let axes: Vec<_> =
-            (0..grid.axes().len()).map(|number| PlaneAxis::new(encoder, band, number, windows)).collect();
+        let axes = PlaneAxis::all(grid, windows);
         // Phases and whole axes outside, windows inside: each plane is flat.
         let plane: usize = axes.iter().map(|axis| axis.len).product();
-        let planes: usize = axes.iter().map(|axis| axis.tables.len()).product();
+        let planes: usize = axes.iter().map(|axis| axis.phases.len()).product();
         let mut memory = pool.take(plane * planes * size)?;
-        let first = (band.view.offset() * size) as isize;
+        let lead = 0..axes[grid.sliding_axes()[0]].len;
         let mut phase = vec![0; axes.len()];
         for out in memory.chunks_exact_mut(plane * size) {
-            let tables = axes.iter().zip(&phase).map(|(axis, &phase)| &axis.tables[phase]);
-            let lookups: Vec<_> =
-                tables.map(|table| Lookup { len: table.len(), at: Box::new(move |i| table[i]) }).collect();
-            copy_box(band.view.buffer(), first, &lookups, &encoder.fill[..size], out);
-            for (i, axis) in phase.iter_mut().zip(&axes).rev() {
-                *i += 1;
-                if *i < axis.tables.len() {
-                    break;
-                }
-                *i = 0;
-            }
+            copy_plane(grid, &axes, &phase, lead.clone(), band, &encoder.fill[..size], out);
+            next_phase(&axes, &mut phase);
         }
         let (mut strides, mut offsets) = (Vec::new(), Vec::new());
         let (mut inside, mut outside) = (1, plane);
@@ -86,7 +76,7 @@ impl Planes {
         for (axis, step) in axes.iter().zip(&mut steps).rev() {
             *step = (inside, outside);
             inside *= axis.len;
-            outside *= axis.tables.len();
+            outside *= axis.phases.len();
         }
         for ((axis, plane_axis), (inside, outside)) in grid.axes().iter().zip(&axes).zip(steps) {
             if axis.sliding {
@@ -105,53 +95,112 @@ impl Planes {
 }
 
 /// One axis of the rearranged image.
-struct PlaneAxis {
+pub(crate) struct PlaneAxis {
     /// Windows that the planes serve.
-    windows: Range<u64>,
-    /// Pixels of a plane on this axis.
-    len: usize,
-    /// For each phase, where the pixels of its plane lie in the band.
-    tables: Vec<Vec<isize>>,
+    pub(crate) windows: Range<u64>,
+    /// Positions of a plane on this axis.
+    pub(crate) len: usize,
+    /// The phase of each plane: how far its pixels are from the starts of windows. For an axis that is taken whole, every
+    /// pixel.
+    pub(crate) phases: Vec<u64>,
     /// For each pixel of a window its phase, by number, and its place in the plane.
-    places: Vec<(usize, usize)>,
+    pub(crate) places: Vec<(usize, usize)>,
+    /// Where the first position lies in the array, and how far it is to the next one.
+    start: i64,
+    step: u64,
+    array: u64,
+    mode: PadMode,
 }
 
 impl PlaneAxis {
-    fn new(encoder: &Encoder, band: &Band, number: usize, windows: &Range<u64>) -> Self {
-        let axis = &encoder.grid.axes()[number];
-        let stride = band.view.strides()[number] * encoder.dtype.size() as isize;
-        if !axis.sliding {
+    /// Every axis of the array, for these windows.
+    pub(crate) fn all(grid: &Grid, windows: &Range<u64>) -> Vec<Self> {
+        let spans = grid.spans(windows.clone());
+        let span = |number| grid.sliding_axes().iter().position(|&axis| axis == number).map(|i| spans[i].clone());
+        (0..grid.axes().len()).map(|number| Self::new(grid, number, span(number))).collect()
+    }
+
+    /// `windows` are those of a sliding axis.
+    fn new(grid: &Grid, number: usize, windows: Option<Range<u64>>) -> Self {
+        let (axis, mode) = (&grid.axes()[number], grid.pad_mode());
+        let Some(windows) = windows else {
             // Every pixel of the axis is a plane of its own.
-            let tables = (0..axis.len as isize).map(|i| vec![i * stride]).collect();
             let places = (0..axis.len as usize).map(|i| (i, 0)).collect();
-            return Self { windows: 0..1, len: 1, tables, places };
-        }
-        let sliding = encoder.grid.sliding_axes().iter().position(|&axis| axis == number).unwrap_or(0);
-        let windows = encoder.grid.spans(windows.clone())[sliding].clone();
+            let phases = (0..axis.len).collect();
+            return Self { windows: 0..1, len: 1, phases, places, start: 0, step: 1, array: axis.len, mode };
+        };
         let far = (axis.extent - 1) / axis.step;
         let len = (windows.end - windows.start + far) as usize;
         let distance = |i: u64| i * axis.dilation;
         let mut phases: Vec<u64> = (0..axis.window).map(|i| distance(i) % axis.step).collect();
         phases.sort_unstable();
         phases.dedup();
-        let have = &band.region.0[number];
+        let place = |i| {
+            let phase = phases.binary_search(&(distance(i) % axis.step));
+            (phase.unwrap_or(0), (distance(i) / axis.step) as usize)
+        };
+        let places = (0..axis.window).map(place).collect();
         let start = axis.start(windows.start);
-        let pixel = |phase: u64, i: usize| {
-            let position = start + (i as u64 * axis.step + phase) as i64;
-            match encoder.grid.pad_mode().source(position, axis.len) {
+        Self { windows, len, phases, places, start, step: axis.step, array: axis.len, mode }
+    }
+
+    /// The pixels of the array that stand at some positions, in planes of any phase.
+    pub(crate) fn touched(&self, positions: Range<usize>) -> Range<u64> {
+        let at = |i: usize| self.start + (i as u64 * self.step) as i64;
+        let last = self.phases.last().copied().unwrap_or(0) as i64;
+        self.mode.hull(at(positions.start), at(positions.end - 1) + last + 1, self.array)
+    }
+
+    /// Where the pixels at some positions of a plane lie on this axis of a band that holds the pixels `have`.
+    fn table(&self, phase: usize, positions: Range<usize>, have: &Range<u64>, stride: isize) -> Vec<isize> {
+        let pixel = |i: usize| {
+            let position = self.start + (i as u64 * self.step + self.phases[phase]) as i64;
+            match self.mode.source(position, self.array) {
                 // No window touches what is not in the band: it is the rest behind the last window.
                 Some(pixel) if have.contains(&pixel) => (pixel - have.start) as isize * stride,
                 _ => FILL,
             }
         };
-        let tables = phases.iter().map(|&phase| (0..len).map(|i| pixel(phase, i)).collect()).collect();
-        let place = |i| {
-            let phase = phases.iter().position(|&phase| phase == distance(i) % axis.step);
-            (phase.unwrap_or(0), (distance(i) / axis.step) as usize)
-        };
-        let places = (0..axis.window).map(place).collect();
-        Self { windows, len, tables, places }
+        positions.map(pixel).collect()
     }
+}
+
+/// The phases of the next plane, the last axis first.
+pub(crate) fn next_phase(axes: &[PlaneAxis], phase: &mut [usize]) {
+    for (i, axis) in phase.iter_mut().zip(axes).rev() {
+        *i += 1;
+        if *i < axis.phases.len() {
+            break;
+        }
+        *i = 0;
+    }
+}
+
+/// Copies a part of the plane with these phases into `out`, densely: the positions `lead` of the first sliding axis, and
+/// all of the others.
+pub(crate) fn copy_plane(
+    grid: &Grid,
+    axes: &[PlaneAxis],
+    phase: &[usize],
+    lead: Range<usize>,
+    band: &Band,
+    fill: &[u8],
+    out: &mut [u8],
+) {
+    let mut first = (band.view.offset() * fill.len()) as isize;
+    let mut lookups = Vec::with_capacity(axes.len());
+    for (number, (axis, &phase)) in axes.iter().zip(phase).enumerate() {
+        let stride = band.view.strides()[number] * fill.len() as isize;
+        if !grid.axes()[number].sliding {
+            // One pixel of this axis: the lines run over the axes that are left.
+            first += axis.phases[phase] as isize * stride;
+            continue;
+        }
+        let positions = if number == grid.sliding_axes()[0] { lead.clone() } else { 0..axis.len };
+        let table = axis.table(phase, positions, &band.region.0[number], stride);
+        lookups.push(Lookup { len: table.len(), at: Box::new(move |i| table[i]) });
+    }
+    copy_box(band.view.buffer(), first, &lookups, fill, out);
 }
 
 /// Converts the rearranged pixels, and packs bools to bits.

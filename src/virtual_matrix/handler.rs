@@ -1,0 +1,214 @@
+//! The thread that makes what is touched. It takes no lock that a reader of the matrix may hold, needs no interpreter,
+//! and never reads the matrix itself.
+
+use std::collections::VecDeque;
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::fill::Filler;
+use super::region::{HUGE, Region};
+use super::slots::Slots;
+use super::streams::Streams;
+use super::uffd::Uffd;
+use crate::{Error, Result};
+
+/// No slot, or no chunk.
+const NONE: u32 = u32::MAX;
+
+/// Chunks of a matrix, and the slots that hold some of them.
+pub(super) struct Handler {
+    pub(super) uffd: Uffd,
+    pub(super) slots: Slots,
+    /// The chunks, and behind them the page whose touch ends the thread.
+    pub(super) matrix: Arc<Region>,
+    pub(super) filler: Arc<Filler>,
+    pub(super) chunk: usize,
+    /// Bytes of the matrix.
+    pub(super) len: usize,
+    /// The slot of each chunk, and the chunk of each slot.
+    slot_of: Vec<u32>,
+    chunk_in: Vec<u32>,
+    /// The slot whose turn it is.
+    next: usize,
+    streams: Streams,
+    /// Chunks that will be touched soon, as it seems.
+    jobs: VecDeque<Range<usize>>,
+}
+
+/// What went wrong, for the last words of the process.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    #[error("{0}")]
+    System(#[from] io::Error),
+    #[error("{0}")]
+    Fill(#[from] Error),
+}
+
+impl Handler {
+    pub(super) fn new(
+        uffd: Uffd,
+        slots: Slots,
+        matrix: Arc<Region>,
+        filler: Arc<Filler>,
+        chunk: usize,
+        count: usize,
+        len: usize,
+    ) -> Self {
+        let chunks = len.div_ceil(chunk);
+        Self {
+            uffd,
+            slots,
+            matrix,
+            filler,
+            chunk,
+            len,
+            slot_of: vec![NONE; chunks],
+            chunk_in: vec![NONE; count],
+            next: 0,
+            streams: Streams::default(),
+            jobs: VecDeque::new(),
+        }
+    }
+
+    /// The address whose touch ends the thread.
+    fn end(&self) -> usize {
+        self.matrix.at(self.slot_of.len() * self.chunk, 0) as usize
+    }
+
+    /// Serves until the page behind the chunks is touched.
+    pub(super) fn run(&mut self) -> Result<(), Failure> {
+        let start = self.matrix.at(0, 0) as usize;
+        let mut told = Vec::with_capacity(16);
+        loop {
+            told.clear();
+            match self.uffd.faults(self.jobs.is_empty(), |address| told.push(address)) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                other => other?,
+            }
+            for &address in &told {
+                if address >= self.end() {
+                    let zeros = vec![0; super::region::page()];
+                    return Ok(self.uffd.copy(self.end(), &zeros)?);
+                }
+                self.demand(address - start)?;
+            }
+            if let Some(job) = self.jobs.pop_front() {
+                let piece = self.piece(&job);
+                let rest = piece.end..job.end;
+                self.make(piece)?;
+                if !rest.is_empty() {
+                    self.jobs.push_back(rest);
+                }
+            }
+        }
+    }
+
+    /// Somebody waits for the byte `at`.
+    fn demand(&mut self, at: usize) -> Result<(), Failure> {
+        let chunk = at / self.chunk;
+        if self.slot_of[chunk] != NONE {
+            return self.again(at);
+        }
+        let expected = self.jobs.iter().position(|job| job.contains(&chunk)).and_then(|i| self.jobs.remove(i));
+        let run = match expected {
+            Some(job) => chunk..job.end,
+            None => {
+                let beside = chunk > 0 && self.slot_of[chunk - 1] != NONE;
+                let most = (32 << 20) / self.chunk;
+                let window = self.streams.touch(chunk, beside, most.min(self.chunk_in.len() / 8));
+                chunk..(chunk + window).min(self.slot_of.len())
+            }
+        };
+        let piece = self.piece(&run);
+        let rest = piece.end..run.end;
+        self.make(piece)?;
+        if !rest.is_empty() {
+            self.jobs.push_front(rest);
+        }
+        Ok(())
+    }
+
+    /// Somebody waits for a byte of a chunk that is there: it came after they were told of, or somebody else has told the
+    /// system that its pages are not needed.
+    fn again(&mut self, at: usize) -> Result<(), Failure> {
+        let page = super::region::page();
+        let at = at / page * page;
+        let address = self.matrix.at(at, page) as usize;
+        if self.slots.recycles() {
+            return Ok(self.uffd.wake(address, page)?);
+        }
+        let memory = self.slots.memory(0, page)?;
+        let used = page.min(self.len - at.min(self.len));
+        self.filler.fill(at, &mut memory[..used])?;
+        memory[used..].fill(0);
+        Ok(self.slots.publish(&self.uffd, &self.matrix, at, 0, page)?)
+    }
+
+    /// The first chunks of a run that are made together: as many as a huge page holds.
+    fn piece(&self, run: &Range<usize>) -> Range<usize> {
+        let most = (HUGE / self.chunk).clamp(1, self.chunk_in.len() / 4);
+        let end = if run.len() < most { run.end } else { (run.start + 1).next_multiple_of(most).min(run.end) };
+        run.start..end
+    }
+
+    /// Makes those of these chunks that are not there, in slots that other chunks leave.
+    fn make(&mut self, chunks: Range<usize>) -> Result<(), Failure> {
+        let mut first = chunks.start;
+        while first < chunks.end {
+            if self.slot_of[first] != NONE {
+                first += 1;
+                continue;
+            }
+            let missing = self.slot_of[first..chunks.end].iter().take_while(|&&slot| slot == NONE).count();
+            self.make_missing(first..first + missing)?;
+            first += missing;
+        }
+        Ok(())
+    }
+
+    fn make_missing(&mut self, chunks: Range<usize>) -> Result<(), Failure> {
+        let count = chunks.len();
+        if count * self.chunk >= HUGE {
+            // Then a huge page holds them, and shows them as one.
+            self.next = self.next.next_multiple_of(count);
+        }
+        if self.next + count > self.chunk_in.len() {
+            self.next = 0;
+        }
+        let slots = self.next..self.next + count;
+        self.evict(slots.clone())?;
+        let (at, len) = (chunks.start * self.chunk, count * self.chunk);
+        let memory = self.slots.memory(slots.start * self.chunk, len)?;
+        let used = len.min(self.len - at);
+        self.filler.fill(at, &mut memory[..used])?;
+        memory[used..].fill(0);
+        self.slots.publish(&self.uffd, &self.matrix, at, slots.start * self.chunk, len)?;
+        for (chunk, slot) in chunks.zip(slots.clone()) {
+            self.slot_of[chunk] = slot as u32;
+            self.chunk_in[slot] = chunk as u32;
+        }
+        self.next = slots.end % self.chunk_in.len();
+        Ok(())
+    }
+
+    /// Takes the chunks out of these slots, neighbours together.
+    fn evict(&mut self, slots: Range<usize>) -> Result<(), Failure> {
+        let mut slot = slots.start;
+        while slot < slots.end {
+            let chunk = self.chunk_in[slot];
+            if chunk == NONE {
+                slot += 1;
+                continue;
+            }
+            let together =
+                (slot..slots.end).zip(chunk..).take_while(|&(slot, chunk)| self.chunk_in[slot] == chunk).count();
+            let first = chunk as usize;
+            self.slots.evict(&self.uffd, &self.matrix, first * self.chunk, together * self.chunk)?;
+            self.slot_of[first..first + together].fill(NONE);
+            self.chunk_in[slot..slot + together].fill(NONE);
+            slot += together;
+        }
+        Ok(())
+    }
+}

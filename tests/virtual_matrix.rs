@@ -1,0 +1,248 @@
+//! The matrix of all windows as memory, judged by naive loops and by the matrices that are made a few rows at a time.
+#![cfg(target_os = "linux")]
+
+mod common;
+
+use common::{case, naive};
+use proptest::prelude::*;
+use windrow::virtual_matrix::{Backing, MatrixOptions, Order, VirtualMatrix};
+use windrow::{AnySource, DType, Edge, PadMode, PatchScan, ScanBuilder, StridedView, WindowSpec};
+
+/// The rows of a matrix that are windows, each as its bytes.
+fn windows(matrix: &VirtualMatrix) -> Vec<Vec<u8>> {
+    let (rows, columns, size) = (matrix.rows(), matrix.columns(), matrix.dtype().size());
+    let bytes = matrix.bytes().to_vec();
+    assert_eq!(bytes.len(), rows * columns * size);
+    let at = |row: usize, column: usize| match matrix.order() {
+        Order::F => (column * rows + row) * size,
+        Order::C => (row * columns + column) * size,
+    };
+    let valid = matrix.valid();
+    assert_eq!(valid.len(), rows);
+    let row = |row| (0..columns).flat_map(|column| bytes[at(row, column)..][..size].to_vec()).collect();
+    (0..rows).filter(|&row| valid[row]).map(row).collect()
+}
+
+/// All rows as one matrix in F order, made at once.
+fn materialized(scan: &PatchScan) -> Vec<u8> {
+    let mut matrices = scan.matrices().unwrap();
+    let mut out = vec![0; matrices.row_bytes() * scan.num_rows() as usize];
+    assert_eq!(matrices.next_into(&mut out).unwrap() as u64, scan.num_rows());
+    out
+}
+
+/// The rows of a materialized matrix.
+fn rows_of(scan: &PatchScan, columns: usize) -> Vec<Vec<u8>> {
+    let (bytes, rows) = (materialized(scan), scan.num_rows() as usize);
+    let size = bytes.len() / rows / columns;
+    let cell = |row: usize, column: usize| bytes[(column * rows + row) * size..][..size].to_vec();
+    (0..rows).map(|row| (0..columns).flat_map(|column| cell(row, column)).collect()).collect()
+}
+
+/// On touch, in pages that are used again and in fresh ones; the latter under a limit that holds a fraction.
+fn faults(order: Order) -> [MatrixOptions; 2] {
+    let fault = MatrixOptions { backing: Some(Backing::Fault), order, ..MatrixOptions::default() };
+    [MatrixOptions { recycle: false, ..fault.clone() }, fault]
+}
+
+fn alias() -> MatrixOptions {
+    MatrixOptions { backing: Some(Backing::Alias), ..MatrixOptions::default() }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn aliased_windows_equal_the_naive_loop(
+        case in case().prop_filter("no plane", |case| case.spec.edge != Edge::Shift),
+        (a, b) in (0.0..1.0f64, 0.0..1.0f64),
+    ) {
+        let expected = naive(&case.view, &case.spec);
+        let n = expected.len() as f64;
+        let (a, b) = ((a * (n + 1.0)) as u64, (b * (n + 1.0)) as u64);
+        let rows = a.min(b)..a.max(b);
+        prop_assume!(!rows.is_empty());
+        let scan = PatchScan::builder(case.view, case.spec).rows(rows.clone()).build().unwrap();
+        let matrix = VirtualMatrix::new(&scan, &alias()).unwrap();
+        prop_assert_eq!(matrix.bytes().as_ptr() as usize % 4096, 0);
+        let expected: Vec<_> = expected[rows.start as usize..rows.end as usize].iter().map(|row| row.pixels.clone()).collect();
+        prop_assert_eq!(windows(&matrix), expected);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
+    #[test]
+    fn windows_made_on_touch_equal_the_naive_loop(case in case(), seed in any::<u64>(), selected in any::<bool>()) {
+        let expected = naive(&case.view, &case.spec);
+        prop_assume!(!expected.is_empty());
+        let scan = PatchScan::builder(case.view, case.spec).build().unwrap();
+        let count = expected.len() as u64;
+        let ids: Vec<u64> = (0..count.min(50)).map(|i| seed.wrapping_mul(i + 1) % count).collect();
+        let chosen = if selected { ids.clone() } else { (0..count).collect() };
+        let expected: Vec<_> = chosen.iter().map(|&id| expected[id as usize].pixels.clone()).collect();
+        for options in [Order::C, Order::F].into_iter().flat_map(faults) {
+            let options = MatrixOptions { windows: selected.then(|| ids.clone()), ..options };
+            let matrix = VirtualMatrix::new(&scan, &options).unwrap();
+            prop_assert_eq!(&windows(&matrix), &expected);
+        }
+    }
+}
+
+/// An image of more blocks than one, whose lines are not whole pages.
+fn photograph(dtype: DType) -> StridedView {
+    let (height, width) = (150, 1300);
+    let pixels = (0..height * width).map(|i: usize| i.wrapping_mul(2_654_435_761) >> 7);
+    match dtype {
+        DType::U8 => StridedView::from_vec(pixels.map(|v| v as u8).collect(), &[height, width]),
+        DType::U16 => StridedView::from_vec(pixels.map(|v| v as u16).collect(), &[height, width]),
+        _ => StridedView::from_vec(pixels.map(|v| v as f64).collect(), &[height, width]),
+    }
+    .unwrap()
+}
+
+/// Scans whose matrices are not trivial.
+fn scans() -> Vec<(&'static str, ScanBuilder)> {
+    let mut padded = WindowSpec::new([5, 4]).step(3).dilation(2);
+    (padded.edge, padded.pad_mode) = (Edge::Pad, PadMode::Reflect);
+    let lines = StridedView::from_vec((0..60_000u16).collect(), &[60_000]).unwrap();
+    let channels = photograph(DType::U8).restride(vec![140, 400, 3], vec![1300, 3, 1]).unwrap();
+    vec![
+        ("plain", PatchScan::builder(photograph(DType::U8), WindowSpec::new([4, 5]))),
+        ("converted", PatchScan::builder(photograph(DType::U8), WindowSpec::new([4, 5])).dtype(DType::F32)),
+        ("scaled", PatchScan::builder(photograph(DType::U16), WindowSpec::new([3, 3])).scale(0.25).offset(-3.0)),
+        ("padded", PatchScan::builder(photograph(DType::F64), padded)),
+        ("one axis", PatchScan::builder(lines, WindowSpec::new([7]).step(2))),
+        ("channels", PatchScan::builder(channels, WindowSpec::new([3, 3])).dtype(DType::F32)),
+        ("some rows", PatchScan::builder(photograph(DType::U8), WindowSpec::new([4, 5])).rows(2000..90_000)),
+    ]
+}
+
+#[test]
+fn aliased_windows_equal_those_of_a_materialized_matrix() {
+    for (name, builder) in scans() {
+        let scan = builder.build().unwrap();
+        let matrix = VirtualMatrix::new(&scan, &alias()).unwrap();
+        assert!(windows(&matrix) == rows_of(&scan, matrix.columns()), "{name}");
+    }
+}
+
+#[test]
+fn windows_made_on_touch_equal_those_of_a_materialized_matrix() {
+    for (name, builder) in scans().into_iter().chain([("shifted", shifted())]) {
+        let scan = builder.build().unwrap();
+        let columns = scan.grid().patch_shape().iter().product::<u64>() as usize;
+        let expected = rows_of(&scan, columns);
+        for options in [Order::C, Order::F].into_iter().flat_map(faults) {
+            let options = MatrixOptions { max_resident: 6 << 20, ..options };
+            let matrix = VirtualMatrix::new(&scan, &options).unwrap();
+            assert!(windows(&matrix) == expected, "{name}, {options:?}");
+            assert!(matrix.resident_bytes() <= options.max_resident);
+        }
+    }
+}
+
+fn shifted() -> ScanBuilder {
+    let mut spec = WindowSpec::new([5, 6]).step(4);
+    spec.edge = Edge::Shift;
+    PatchScan::builder(photograph(DType::U16), spec).dtype(DType::F32)
+}
+
+/// Threads that read anywhere in a matrix of which one part in a hundred is there, and compare. Seconds here, a minute
+/// where `WINDROW_LONG` is set.
+#[test]
+fn eight_threads_read_anywhere_under_a_limit() {
+    let seconds = if std::env::var_os("WINDROW_LONG").is_some() { 60.0 } else { 0.7 };
+    for order in [Order::F, Order::C] {
+        let scan =
+            PatchScan::builder(photograph(DType::U8), WindowSpec::new([8, 8])).dtype(DType::F32).build().unwrap();
+        let expected = materialized(&scan);
+        let rows = scan.num_rows() as usize;
+        for options in faults(order) {
+            let options = MatrixOptions { max_resident: expected.len() as u64 / 100, ..options };
+            let matrix = VirtualMatrix::new(&scan, &options).unwrap();
+            let start = std::time::Instant::now();
+            std::thread::scope(|scope| {
+                for thread in 0..8u64 {
+                    let (matrix, expected) = (&matrix, &expected);
+                    scope.spawn(move || {
+                        let mut random = thread + 1;
+                        while start.elapsed().as_secs_f64() < seconds {
+                            random =
+                                random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                            let cell = (random >> 20) as usize % (rows * 64);
+                            let (row, column) = (cell / 64, cell % 64);
+                            let at = match order {
+                                Order::F => column * rows + row,
+                                Order::C => cell,
+                            };
+                            let place = (column * rows + row) * 4;
+                            assert_eq!(
+                                matrix.bytes()[at * 4..][..4],
+                                expected[place..][..4],
+                                "row {row}, column {column}"
+                            );
+                        }
+                    });
+                }
+            });
+        }
+    }
+}
+
+#[test]
+fn a_file_is_read_in_bands() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/data/camera.png");
+    let scan = PatchScan::builder(AnySource::open(path, None).unwrap(), WindowSpec::new([6, 6])).build().unwrap();
+    let matrix = VirtualMatrix::new(&scan, &alias()).unwrap();
+    assert!(windows(&matrix) == rows_of(&scan, 36));
+}
+
+#[test]
+fn memory_is_that_of_a_few_images() {
+    let scan = PatchScan::builder(photograph(DType::U8), WindowSpec::new([8, 8])).dtype(DType::F32).build().unwrap();
+    let matrix = VirtualMatrix::new(&scan, &alias()).unwrap();
+    // Lines of 1300 pixels take two pages.
+    let image = 150 * 2048 * 4;
+    assert!(matrix.resident_bytes() <= 8 * (image + 4096), "{}", matrix.resident_bytes());
+    assert!(matrix.bytes().len() as u64 > 3 * matrix.resident_bytes());
+    assert!(scan.explain().matrix.starts_with("alias: 8 planes, "), "{}", scan.explain().matrix);
+}
+
+#[test]
+fn what_can_not_be_is_an_error() {
+    let image = || photograph(DType::U8);
+    let fault = || faults(Order::F)[1].clone();
+    let refused = |builder: ScanBuilder, options: MatrixOptions| {
+        VirtualMatrix::new(&builder.build().unwrap(), &options).unwrap_err().to_string()
+    };
+    let mut shifted = WindowSpec::new([4, 4]).step(3);
+    shifted.edge = Edge::Shift;
+    let message = refused(PatchScan::builder(image(), shifted), alias());
+    assert!(message.starts_with("backing: the last window of axis y is shifted"), "{message}");
+    let message =
+        refused(PatchScan::builder(image(), WindowSpec::new([4, 4])), MatrixOptions { order: Order::C, ..alias() });
+    assert!(message.starts_with("order: \"C\" is not for backing \"alias\""), "{message}");
+    let message =
+        refused(PatchScan::builder(image(), WindowSpec::new([4, 4])), MatrixOptions { max_resident: 4096, ..alias() });
+    assert!(message.starts_with("max_resident: 4.0 KiB do not hold the 8 planes"), "{message}");
+    let message = refused(PatchScan::builder(image(), WindowSpec::new([4, 4])).rows(5..5), alias());
+    assert!(message.starts_with("rows: no window"), "{message}");
+    let message =
+        refused(PatchScan::builder(image(), WindowSpec::new([4, 4])), MatrixOptions { max_resident: 4096, ..fault() });
+    assert!(message.starts_with("max_resident: 4.0 KiB of pages for a matrix of"), "{message}");
+    let message = refused(
+        PatchScan::builder(image(), WindowSpec::new([4, 4])),
+        MatrixOptions { max_resident: 4096, copy_source: true, ..fault() },
+    );
+    assert!(message.starts_with("max_resident: 4.0 KiB do not hold the pixels"), "{message}");
+    let message = refused(
+        PatchScan::builder(image(), WindowSpec::new([4, 4])),
+        MatrixOptions { windows: Some(vec![5, 1 << 40]), ..fault() },
+    );
+    assert!(message.starts_with("window: no window 1099511627776 (row 1)"), "{message}");
+    let large = StridedView::from_vec(vec![0u8], &[1]).unwrap().broadcast_to(&[1 << 30, 1 << 30]).unwrap();
+    let message = refused(PatchScan::builder(large, WindowSpec::new([200, 100])), alias());
+    assert!(message.contains("too large") || message.contains("max_resident"), "{message}");
+}
