@@ -354,7 +354,7 @@ impl Plan {
         if let Some(bytes) = max_resident {
             options.max_resident = bytes_of("max_resident", bytes)?;
         }
-        Matrix::new(py, self.converted(dtype, lossy)?, &options)
+        Matrix::new(py, self.converted(dtype, lossy)?.rows_of(&self.scan), &options)
     }
 
     /// Writes the pixels of these windows, in this order, densely into `out`, which has exactly their bytes.

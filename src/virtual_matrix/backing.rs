@@ -26,6 +26,9 @@ impl Matrix {
         if plan.encoder.layout == crate::Layout::Columns {
             return Err(Error::argument("layout", "a matrix has a row a window: expected layout tensor or binary"));
         }
+        if plan.encoder.nodata.is_some() {
+            return Err(Error::argument("nodata", "a matrix has no nulls: leave it out, or drop windows by min_valid"));
+        }
         match options.backing {
             Some(Backing::Alias) => Self::alias(plan, layout(plan, options)?),
             Some(Backing::Fault) => Self::fault(plan, options),
@@ -43,7 +46,8 @@ impl Matrix {
 
     fn fault(plan: &Plan, options: &MatrixOptions) -> Result<Self> {
         let rows = match &options.windows {
-            None => Selection::Range(plan.rows.clone()),
+            None if plan.selection.is_all() => Selection::Range(plan.rows.clone()),
+            None => Selection::Ids(plan.selection.ids(plan.rows.clone())),
             Some(ids) => {
                 let windows = plan.encoder.grid.windows();
                 if let Some((row, id)) = ids.iter().enumerate().find(|(_, id)| **id >= windows) {
@@ -128,7 +132,7 @@ fn layout(plan: &Plan, options: &MatrixOptions) -> Result<Layout> {
             "\"C\" is not for backing \"alias\", whose columns are slices: expected \"F\", or backing \"fault\"";
         return Err(Error::argument("order", message));
     }
-    if options.windows.is_some() {
+    if options.windows.is_some() || !plan.selection.is_all() {
         let message = "backing \"alias\" has neighbouring rows: expected a range of them, or backing \"fault\"";
         return Err(Error::argument("rows", message));
     }
