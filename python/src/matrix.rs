@@ -43,6 +43,11 @@ impl Matrix {
         self.matrix.resident_bytes()
     }
 
+    /// What it takes, and how its pages come and go.
+    fn explain(&self) -> String {
+        self.matrix.explain()
+    }
+
     /// Which rows are windows, a byte a row.
     fn valid<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
         let valid: Vec<u8> = self.matrix.valid().into_iter().map(u8::from).collect();

@@ -338,21 +338,30 @@ impl Plan {
         Patches::new(py, builder, by_column)
     }
 
-    /// All windows as one matrix in memory that is mostly not there, converted to `dtype`.
-    #[pyo3(signature = (*, order, dtype, lossy, backing, max_resident))]
+    /// These windows (default: all) as one matrix in memory that is mostly not there, converted to `dtype`.
+    #[pyo3(signature = (*, windows=None, order, dtype=None, lossy=None, backing=None, max_resident=None,
+                        copy_source=false, recycle=true))]
+    #[expect(clippy::too_many_arguments, reason = "one an option")]
     fn matrix(
         &self,
         py: Python<'_>,
+        windows: Option<PyReadonlyArray1<'_, u64>>,
         order: &str,
         dtype: Option<&str>,
         lossy: Option<bool>,
         backing: Option<&str>,
         max_resident: Option<&str>,
+        copy_source: bool,
+        recycle: bool,
     ) -> PyResult<Matrix> {
-        let mut options = MatrixOptions { order: order.parse().map_err(to_py)?, ..MatrixOptions::default() };
+        let mut options = MatrixOptions { copy_source, recycle, ..MatrixOptions::default() };
+        options.order = order.parse().map_err(to_py)?;
         options.backing = backing.map(str::parse).transpose().map_err(to_py)?;
         if let Some(bytes) = max_resident {
             options.max_resident = bytes_of("max_resident", bytes)?;
+        }
+        if let Some(windows) = windows {
+            options.windows = Some(windows.as_slice()?.to_vec());
         }
         Matrix::new(py, self.converted(dtype, lossy)?.rows_of(&self.scan), &options)
     }

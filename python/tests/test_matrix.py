@@ -187,3 +187,256 @@ def test_nothing_is_left() -> None:
         before = before or (maps(), descriptors())
     assert before is not None
     assert maps() <= before[0] + 3 and descriptors() == before[1]
+
+
+# On touch
+
+
+def on_touch(s: wr.Scan, recycle: bool, order: str, **options: Any) -> np.ndarray:
+    """A matrix with pages that are used again, or with fresh ones as older systems have them."""
+    return np.asarray(s._plan.matrix(order=order, backing="fault", recycle=recycle, **options))
+
+
+@pytest.mark.parametrize("recycle", [True, False])
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("dtype", ["uint8", "float16", "float32", "float64"])
+def test_windows_made_on_touch(dtype: str, order: str, recycle: bool) -> None:
+    for options in (*SCANS.values(), {"step": 3, "edge": "shift"}):
+        s = wr.scan(IMAGE, (5, 4), **options)
+        X = on_touch(s, recycle, order, dtype=dtype, max_resident="3MiB")
+        assert X.shape == (len(s), 20) and X.dtype == dtype and X.flags[f"{order}_CONTIGUOUS"]
+        np.testing.assert_array_equal(X, s.to_numpy().reshape(-1, 20))
+
+
+def test_any_rows_in_any_order() -> None:
+    s = wr.scan(IMAGE, (3, 3), rows=slice(500, 50_000))
+    rng = np.random.default_rng(1)
+    for rows in ([7, 3, 3, -1], rng.permutation(len(s)), rng.random(len(s)) < 0.1, slice(10, 4000)):
+        X = s.matrix(rows, order="C", dtype="float32", backing="fault", max_resident="2MiB")
+        np.testing.assert_array_equal(X, s[rows].reshape(-1, 9))
+    X, valid = s.matrix([5, 1], dtype="float32")
+    assert X.base.backing == "fault" and valid.all() and valid.shape == (2,)
+    np.testing.assert_array_equal(s.matrix_target([1, 0]), [1, 0])
+    with pytest.raises(ValueError, match="rows: backing"):
+        s.matrix([5, 1], backing="alias")  # type: ignore[call-overload]
+
+
+def test_the_default_is_what_fits() -> None:
+    s = wr.scan(IMAGE, (4, 4), dtype="float64")
+    assert s.matrix()[0].base.backing == "alias"
+    assert s.matrix(order="C")[0].base.backing == "fault"
+    assert s.matrix(max_resident="1MiB")[0].base.backing == "fault"
+    assert "fault: pages are " in s.explain().matrix
+    assert s.matrix(backing="fault").base.explain().startswith("fault: at most ")
+
+
+def test_files_are_read_first(tmp_path: Path) -> None:
+    path = tmp_path / "image.npy"
+    np.save(path, IMAGE)
+    expected = wr.scan(IMAGE, (3, 3)).to_numpy().reshape(-1, 9)
+    for source in (path, np.load(path, mmap_mode="r")):
+        X = wr.scan(source, (3, 3)).matrix(backing="fault", max_resident="1MiB")
+        os.truncate(path, 200)
+        np.testing.assert_array_equal(X, expected)
+        np.save(path, IMAGE)
+
+
+def test_the_limit_holds() -> None:
+    run(
+        """
+        image = np.random.default_rng(0).integers(0, 256, (1200, 1200), dtype=np.uint8)
+        s = wr.scan(image, (8, 8))
+        def pss():
+            rollup = open("/proc/self/smaps_rollup").read()
+            return int(rollup.partition("\\nPss:")[2].split()[0]) << 10
+        before, most = pss(), 0
+        for recycle in (True, False):
+            for order in "FC":
+                X = np.asarray(s._plan.matrix(order=order, backing="fault", dtype="float32", max_resident="20MiB",
+                                              recycle=recycle))
+                assert X.nbytes > 340 << 20 and X.base.resident_bytes <= 20 << 20
+                for row in range(0, len(X), 20_000):
+                    X[row : row + 20_000].sum()
+                    most = max(most, pss() - before)
+                X.T[3].sum()
+                most = max(most, pss() - before)
+                del X
+        assert 10 << 20 < most <= 84 << 20, most
+        """
+    )
+
+
+MADE = "X = np.asarray(wr.scan(IMAGE, (4, 4))._plan.matrix(order='F', backing='fault', recycle={recycle}))\n"
+
+
+@pytest.mark.parametrize("recycle", [True, False])
+class TestDangers:
+    """What must not go wrong silently."""
+
+    def run(self, recycle: bool, code: str, killed_by: int = 0) -> subprocess.CompletedProcess[str]:
+        return run(MADE.format(recycle=recycle) + textwrap.dedent(code), killed_by=killed_by)
+
+    @pytest.mark.parametrize("touched", [False, True])
+    def test_a_fork_does_not_read_zeros(self, recycle: bool, touched: bool) -> None:
+        self.run(
+            recycle,
+            f"""
+            if {touched}: X.sum()
+            child = os.fork()
+            if not child:
+                X[5, 5]
+                os._exit(0)
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGSEGV
+            assert X.sum() == wr.scan(IMAGE, (4, 4)).to_numpy().sum()
+            """,
+        )
+
+    def test_a_fork_may_let_go(self, recycle: bool) -> None:
+        self.run(
+            recycle,
+            """
+            child = os.fork()
+            if not child:
+                del X
+                gc.collect()
+                sys.exit(0)
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+            assert X[0, 0] == IMAGE[0, 0]
+            """,
+        )
+
+    @pytest.mark.parametrize("touched", [False, True])
+    def test_a_write_ends_the_process(self, recycle: bool, touched: bool) -> None:
+        code = f"import ctypes\nif {touched}: X.sum()\nctypes.memset(X.ctypes.data + 9, 7, 1)"
+        self.run(recycle, code, killed_by=signal.SIGSEGV)
+
+    def test_nobody_can_close_its_descriptor(self, recycle: bool) -> None:
+        self.run(
+            recycle,
+            """
+            expected = wr.scan(IMAGE, (4, 4)).to_numpy().reshape(-1, 16)
+            os.closerange(3, 4000)
+            assert (X == expected).all()
+            """,
+        )
+
+    def test_pages_that_others_give_back_come_again(self, recycle: bool) -> None:
+        self.run(
+            recycle,
+            """
+            import ctypes, mmap
+            libc = ctypes.CDLL(None, use_errno=True)
+            expected = wr.scan(IMAGE, (4, 4)).to_numpy().reshape(-1, 16)
+            for _ in range(5):
+                assert (X == expected).all()
+                assert libc.madvise(ctypes.c_void_p(X.ctypes.data), ctypes.c_size_t(1 << 20), mmap.MADV_DONTNEED) == 0
+            assert (X == expected).all()
+            """,
+        )
+
+    def test_system_calls_are_served_or_fail(self, recycle: bool, tmp_path: Path) -> None:
+        """As root the system may wait for pages too. Otherwise the call fails, and nothing wrong is written."""
+        path = tmp_path / "matrix"
+        self.run(
+            recycle,
+            f"""
+            expected = wr.scan(IMAGE, (4, 4)).to_numpy().reshape(-1, 16).tobytes(order="F")
+            fd = os.open({str(path)!r}, os.O_CREAT | os.O_WRONLY)
+            try:
+                written = os.write(fd, X.T)
+                assert open({str(path)!r}, "rb").read() == expected[:written]
+            except OSError as error:
+                assert error.errno == 14 and "system calls can't read" in X.base.explain(), error
+            """,
+        )
+
+    def test_the_end_of_the_interpreter(self, recycle: bool) -> None:
+        for _ in range(5):
+            self.run(
+                recycle,
+                """
+                def read():
+                    while True: X.sum()
+                for _ in range(3): threading.Thread(target=read, daemon=True).start()
+                time.sleep(0.05)
+                """,
+            )
+
+    def test_threads_read_while_others_hold_the_interpreter(self, recycle: bool) -> None:
+        self.run(
+            recycle,
+            """
+            import ctypes
+            # PyDLL keeps the lock of the interpreter while C code touches pages that are not there.
+            ctypes.PyDLL(None).memcmp(ctypes.c_void_p(X.ctypes.data), ctypes.c_void_p(X.ctypes.data), X.nbytes)
+            """,
+        )
+
+
+def test_a_handler_that_fails_ends_the_process() -> None:
+    """Not a hang. Here it runs out of mappings, which others have taken."""
+    done = run(
+        """
+        import mmap
+        image = np.zeros((1200, 1200), np.uint8)
+        X = wr.scan(image, (8, 8)).matrix(backing="fault", dtype="float32", max_resident="20MiB")
+        taken = []
+        limit = int(open("/proc/sys/vm/max_map_count").read())
+        try:
+            for i in range(limit):
+                taken.append(mmap.mmap(-1, 4096, prot=mmap.PROT_READ if i % 2 else mmap.PROT_READ | mmap.PROT_WRITE))
+        except OSError:
+            pass
+        rng = np.random.default_rng(0)
+        flat = X.T.reshape(-1)
+        for at in rng.integers(0, flat.size, 20_000):
+            flat[at]
+        """,
+        killed_by=signal.SIGABRT,
+    )
+    assert "windrow: a virtual matrix can't be served any more" in done.stderr
+
+
+def test_an_unprivileged_user(tmp_path: Path) -> None:
+    """Pages are served to any user; where the system refuses, the error names what else there is."""
+    if os.getuid() != 0:
+        pytest.skip("only root becomes somebody else")
+    run(
+        """
+        expected = wr.scan(IMAGE, (4, 4)).to_numpy().reshape(-1, 16)
+        os.setgroups([]); os.setgid(65534); os.setuid(65534)
+        try:
+            X = wr.scan(IMAGE, (4, 4)).matrix(backing="fault", max_resident="1MiB")
+        except OSError as error:
+            assert "alias" in str(error) and "matrix_batches" in str(error)
+        else:
+            assert (X == expected).all()
+        """
+    )
+
+
+def test_a_refusal_names_the_other_ways() -> None:
+    """A filter as that of a container: userfaultfd is not permitted."""
+    run(
+        """
+        import ctypes, struct
+        libc = ctypes.CDLL(None, use_errno=True)
+        number = {"x86_64": 323, "aarch64": 282}.get(os.uname().machine)
+        if number is None: sys.exit()
+        # Load the number of the call; EPERM for this one, everything else is allowed.
+        code = struct.pack("HBBI" * 4, 0x20, 0, 0, 0, 0x15, 0, 1, number, 6, 0, 0, 0x50001, 6, 0, 0, 0x7FFF0000)
+        memory = ctypes.create_string_buffer(code)
+        program = struct.pack("HxxxxxxP", 4, ctypes.addressof(memory))
+        assert libc.prctl(38, 1, 0, 0, 0) == 0
+        os.setgroups([]); os.setgid(65534); os.setuid(65534)
+        assert libc.prctl(22, 2, program) == 0, ctypes.get_errno()
+        s = wr.scan(IMAGE, (4, 4))
+        try:
+            s.matrix(backing="fault")
+            raise SystemExit("no error")
+        except PermissionError as error:
+            assert "alias" in str(error) and "matrix_batches" in str(error), error
+        assert "no fault" in s.explain().matrix
+        assert s.matrix()[0].base.backing == "alias"
+        """
+    )

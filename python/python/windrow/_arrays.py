@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 from typing import Any, TypeAlias, Union
 
@@ -40,3 +41,13 @@ def plain(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
         why = "its elements are not aligned" if native else "its byte order is not this machine's"
         raise ValueError(f"this np.memmap would have to be copied into memory, for {why}: copy it yourself to say so")
     return array.astype(array.dtype.newbyteorder("="), order="C", copy=True)
+
+
+def mapped(source: npt.NDArray[Any] | str) -> bool:
+    """Whether the memory of an array is a mapped file, which may be cut off while it is read."""
+    owner: Any = source
+    while owner is not None:
+        if isinstance(owner, (np.memmap, mmap.mmap)):
+            return True
+        owner = owner.obj if isinstance(owner, memoryview) else getattr(owner, "base", None)
+    return False

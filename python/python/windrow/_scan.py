@@ -8,13 +8,13 @@ import os
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from math import prod
-from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, TypeAlias, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from . import _rows
-from ._arrays import Source, resolve
+from ._arrays import Source, mapped, resolve
 from ._explain import Explain
 from ._progress import Progress, watching
 from ._windrow import Batch, Matrix, Plan, Schema
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 Array: TypeAlias = npt.NDArray[Any]
+Valid: TypeAlias = npt.NDArray[np.bool_]
 Path: TypeAlias = "str | os.PathLike[str]"
 Lengths: TypeAlias = "int | Sequence[int]"
 Pads: TypeAlias = "int | tuple[int, int] | Sequence[tuple[int, int]]"
@@ -450,30 +451,72 @@ class Scan:
 
         return matrices()
 
+    @overload
     def matrix(
         self,
+        rows: None = None,
         *,
-        order: Literal["C", "F"] = "F",
+        order: Literal["F"] = "F",
         dtype: npt.DTypeLike | None = None,
         lossy: bool | None = None,
         backing: Literal["alias"] | None = None,
         max_resident: int | str | None = None,
-    ) -> tuple[Array, npt.NDArray[np.bool_]]:
-        """All windows as one ordinary array ``X`` of rows and pixels, larger than memory, and which rows are windows.
+    ) -> tuple[Array, Valid]: ...
+    @overload
+    def matrix(
+        self,
+        rows: _rows.Rows | None = None,
+        *,
+        order: Literal["C", "F"] = "F",
+        dtype: npt.DTypeLike | None = None,
+        lossy: bool | None = None,
+        backing: None = None,
+        max_resident: int | str | None = None,
+    ) -> tuple[Array, Valid]: ...
+    @overload
+    def matrix(
+        self,
+        rows: _rows.Rows | None = None,
+        *,
+        order: Literal["C", "F"] = "F",
+        dtype: npt.DTypeLike | None = None,
+        lossy: bool | None = None,
+        backing: Literal["fault"],
+        max_resident: int | str | None = None,
+    ) -> Array: ...
+    def matrix(
+        self,
+        rows: _rows.Rows | None = None,
+        *,
+        order: Literal["C", "F"] = "F",
+        dtype: npt.DTypeLike | None = None,
+        lossy: bool | None = None,
+        backing: Literal["alias", "fault"] | None = None,
+        max_resident: int | str | None = None,
+    ) -> Array | tuple[Array, Valid]:
+        """All windows as one ordinary array ``X`` of rows and pixels, larger than memory. Any library may read it.
 
-        ``X`` is read-only, and any library may read it. Of the windows that step along a line, neighbours share almost
-        all pixels; here they share the memory. With ``backing="alias"`` each column of ``X`` is mapped from one of a few
-        shifted copies of the image, so rows that are no windows come with them: those that wrap around the end of a
-        line. Leave them out with ``sample_weight=valid``, and bring labels into the same order by `matrix_target`.
+        With ``backing="alias"``, ``X, valid`` are given: each column of ``X`` is mapped from one of a few shifted copies
+        of the image, so rows that are no windows come with the others: those that wrap around the end of a line. Leave
+        them out by ``sample_weight=valid``, and bring labels into the same order by `matrix_target`.
+
+        With ``backing="fault"``, ``X`` alone is given, whose rows are the windows: a thread makes the parts that are
+        touched, and the oldest go. Best is to read it in its order. It is not for forked processes, nor for system calls
+        where the system does not allow that (``explain``), and whatever writes to it ends the process.
+
+        ``X`` is read-only. ``X.base`` holds its memory and goes with the last view; ``X.base.explain()`` says what it is.
 
         Parameters
         ----------
+        rows
+            Only these rows, as in ``s[rows]``; for "fault", or consecutive ones.
         order
             How the elements follow one another. "alias" has "F" only.
         dtype, lossy
             Convert pixels, as in `scan`. Default: the scan's own type.
         backing
-            "alias": planes of the image, made once. None: "alias".
+            "alias" or "fault". None: "alias" where order, rows and grid allow it and its planes fit `max_resident`,
+            otherwise "fault" with a `valid` that is true for every row.
         max_resident
             The most physical memory that ``X`` may take, in bytes or as "256MiB". Default: 1 GiB.
 
@@ -481,21 +524,34 @@ class Scan:
         ------
         ValueError
             If the windows can't be had that way, or not within `max_resident`.
+        OSError
+            If the system allows this process no such memory, as in many containers: "alias" needs nothing special, and
+            `matrix_batches` is everywhere.
         NotImplementedError
-            On other systems than Linux. `matrix_batches` is everywhere.
+            On other systems than Linux.
         """
-        memory = self._plan.matrix(
+        numbers = _rows.resolve(rows, len(self))
+        plan, first = self._plan, self._plan.first_window
+        windows = None
+        if isinstance(numbers, range):
+            plan = plan.with_rows(first + numbers.start, first + numbers.stop) if len(numbers) < len(self) else plan
+        else:
+            windows = self._windows(numbers.ravel())
+        memory = plan.matrix(
+            windows=windows,
             order=order,
             dtype=None if dtype is None else np.dtype(dtype).name,
             lossy=lossy,
             backing=backing,
             max_resident=None if max_resident is None else str(max_resident),
+            copy_source=mapped(self._source),
         )
         self._matrix = weakref.ref(memory)
-        return np.asarray(memory), _valid(memory)
+        X = np.asarray(memory)
+        return X if backing == "fault" else (X, _valid(memory))
 
     def matrix_target(
-        self, labels: npt.ArrayLike, valid: npt.NDArray[np.bool_] | None = None, *, fill: Any = None
+        self, labels: npt.ArrayLike, valid: Valid | None = None, *, fill: Any = None
     ) -> Array:
         """Labels, one a window, in the order of the rows of a `matrix`.
 
@@ -513,14 +569,11 @@ class Scan:
             if memory is None:
                 raise ValueError("valid: this scan has no matrix at the moment: expected what its matrix() gave")
             valid = _valid(memory)
-        values, count = np.asarray(labels), len(self)
-        if values.shape[: len(self.grid_shape)] == self.grid_shape and prod(self.grid_shape) == count:
-            values = values.reshape(count, *values.shape[len(self.grid_shape) :])
-        if values.shape[:1] != (count,) or np.count_nonzero(valid) != count:
-            raise ValueError(
-                f"labels: shape {values.shape} for {np.count_nonzero(valid)} valid rows: expected one label for each of "
-                f"the {count} windows"
-            )
+        values, count, axes = np.asarray(labels), np.count_nonzero(valid), len(self.grid_shape)
+        if values.shape[:axes] == self.grid_shape and prod(self.grid_shape) == count:
+            values = values.reshape(count, *values.shape[axes:])
+        if values.shape[:1] != (count,):
+            raise ValueError(f"labels: shape {values.shape}: expected one label for each of the {count} windows")
         target = np.empty((len(valid), *values.shape[1:]), values.dtype)
         target[valid] = values
         target[~valid] = values[0] if fill is None else fill
@@ -604,7 +657,9 @@ class Scan:
             return write(os.fspath(path), *options, progress=told)[1]
 
 
-def _valid(matrix: Matrix) -> npt.NDArray[np.bool_]:
+def _valid(matrix: Matrix) -> Valid:
+    if matrix.backing == "fault":
+        return np.broadcast_to(np.True_, matrix.shape[:1])
     return np.frombuffer(matrix.valid(), np.bool_)
 
 

@@ -105,11 +105,14 @@ class Plan:
     def matrix(
         self,
         *,
+        windows: npt.NDArray[np.uint64] | None = None,
         order: str,
-        dtype: str | None,
-        lossy: bool | None,
-        backing: str | None,
-        max_resident: str | None,
+        dtype: str | None = None,
+        lossy: bool | None = None,
+        backing: str | None = None,
+        max_resident: str | None = None,
+        copy_source: bool = False,
+        recycle: bool = True,
     ) -> Matrix: ...
     def gather(self, windows: npt.NDArray[np.uint64], out: npt.NDArray[np.uint8]) -> None: ...
     def taker(self, column: str) -> Taker: ...
@@ -156,6 +159,7 @@ class Matrix:
     def backing(self) -> str: ...
     @property
     def resident_bytes(self) -> int: ...
+    def explain(self) -> str: ...
     def valid(self) -> bytes: ...
     @property
     def __array_interface__(self) -> dict[str, Any]: ...
