@@ -141,7 +141,7 @@ impl PatchReader {
     fn order(&mut self) {
         let (sender, receiver) = sync_channel(1);
         self.coming.push_back(receiver);
-        match self.job() {
+        match caught(|| self.job()) {
             Ok(job) => self.kitchen.order(job, sender),
             Err(error) => {
                 self.rows.start = self.rows.end;
@@ -156,7 +156,7 @@ impl PatchReader {
             if self.rows.is_empty() {
                 return None;
             }
-            let job = self.job();
+            let job = caught(|| self.job());
             return Some(job.and_then(|job| self.kitchen.make(job)));
         }
         while self.coming.len() < self.prefetch && !self.rows.is_empty() {
