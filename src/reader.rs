@@ -172,14 +172,14 @@ impl PatchReader {
             let Intake::Taker(taker) = &mut self.feed else { unreachable!("it was one just now") };
             return caught(|| taker.take(&ids));
         }
-        let job = self.job()?;
+        let job = caught(|| self.job())?;
         self.kitchen.make(job)
     }
 
     fn order(&mut self) {
         let (sender, receiver) = sync_channel(1);
         self.coming.push_back(receiver);
-        match self.job() {
+        match caught(|| self.job()) {
             Ok(job) => self.kitchen.order(job, sender),
             Err(error) => {
                 self.rows.start = self.rows.end;

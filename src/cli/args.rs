@@ -109,7 +109,7 @@ pub(super) enum Command {
         #[command(flatten)]
         scan: ScanArgs,
         /// The file: .parquet, .arrow (Arrow IPC file; also .feather, .ipc) or .arrows (Arrow IPC stream); or a
-        /// folder, out/, for several Parquet files
+        /// folder, out/, for several Parquet files; s3://bucket/name in builds with the feature "cloud"
         #[arg(short, long, value_name = "OUT", help_heading = "Output")]
         output: PathBuf,
         /// none, zstd, zstd:LEVEL, lz4 or (Parquet only) snappy [default: zstd:1]
@@ -198,6 +198,9 @@ pub(super) fn is_folder(output: &Path) -> bool {
     let ending = output.extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_ascii_lowercase();
     if ["parquet", "arrow", "feather", "ipc", "arrows"].contains(&&*ending) {
         return false;
+    }
+    if output.to_str().is_some_and(|output| output.starts_with("s3://")) {
+        return true;
     }
     let last = output.as_os_str().as_encoded_bytes().last();
     last.is_some_and(|&last| std::path::is_separator(last.into())) || output.is_dir()

@@ -227,6 +227,12 @@ impl Target {
         if path == Path::new("-") {
             return Err(Error::argument("output", "- is no file: windrow stream writes to standard output"));
         }
+        #[cfg(not(feature = "cloud"))]
+        if path.to_str().is_some_and(|path| path.starts_with("s3://")) {
+            let message =
+                format!("{}: this build has no object stores: it needs the feature \"cloud\"", path.display());
+            return Err(Error::argument("output", message));
+        }
         if is_folder(path) {
             #[cfg(feature = "parquet")]
             return Ok(Target::Folder { cut: folder.cut()?, resume: folder.resume });

@@ -120,11 +120,12 @@ impl Manifest {
         all.into_iter().chain(odd).find(|(_, a, b)| a != b)
     }
 
-    pub(super) fn write(&self, place: &dyn Place) -> Result<()> {
+    /// Writes it; a `new` one into a place that has none.
+    pub(super) fn write(&self, place: &dyn Place, new: bool) -> Result<()> {
         let path = place.name(MANIFEST);
         let text = serde_json::to_string_pretty(self)
             .map_err(|error| Error::format(path.display().to_string(), format!("can't be written: {error}")))?;
-        let mut file = place.create(MANIFEST)?;
+        let mut file = place.create(MANIFEST, new)?;
         file.write_all(text.as_bytes()).map_err(|error| Error::io(&path, "write", error))?;
         file.commit().map(|_| ())
     }

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use parquet::file::reader::{ChunkReader, Length};
 
+#[cfg(feature = "cloud")]
+use crate::sink::cloud::{self, Bucket};
 use crate::sink::{AtomicFile, Target, is_at};
 use crate::{Error, Result};
 
@@ -27,8 +29,9 @@ pub(super) trait Place {
     /// A file to be read at random.
     fn open(&self, file: &str) -> Result<Part>;
 
-    /// A file to be written; it appears when it is committed.
-    fn create(&self, file: &str) -> Result<Box<dyn Target>>;
+    /// A file to be written; it appears when it is committed. Where there is no lock, a `new` one is refused if there is
+    /// one by then.
+    fn create(&self, file: &str, new: bool) -> Result<Box<dyn Target>>;
 
     /// The names of the files that are there.
     fn list(&self) -> Result<Vec<String>>;
@@ -36,6 +39,10 @@ pub(super) trait Place {
 
 /// The place that a user named.
 pub(super) fn of(path: &Path) -> Result<Box<dyn Place>> {
+    #[cfg(feature = "cloud")]
+    if cloud::is_address(path) {
+        return Ok(Box::new(Bucket::open(path)?));
+    }
     Ok(Box::new(Folder(path.to_owned())))
 }
 
@@ -68,7 +75,7 @@ impl Place for Folder {
         File::open(&path).map(Part::File).map_err(|error| Error::io(&path, "read", error))
     }
 
-    fn create(&self, file: &str) -> Result<Box<dyn Target>> {
+    fn create(&self, file: &str, _: bool) -> Result<Box<dyn Target>> {
         Ok(Box::new(AtomicFile::create(&self.name(file))?))
     }
 
@@ -78,15 +85,48 @@ impl Place for Folder {
     }
 }
 
+/// A prefix of an object store. It has no locks; but a manifest is there before anything else, and a second one refused.
+#[cfg(feature = "cloud")]
+impl Place for Bucket {
+    fn name(&self, file: &str) -> PathBuf {
+        self.name(file)
+    }
+
+    fn lock(&self) -> Result<Option<Lock>> {
+        Ok(None)
+    }
+
+    fn read(&self, file: &str) -> Result<Option<Box<dyn Read>>> {
+        Ok(self.object(file)?.map(|object| Box::new(object.from(0)) as Box<dyn Read>))
+    }
+
+    fn open(&self, file: &str) -> Result<Part> {
+        let gone = || Error::io(&self.name(file), "read", io::ErrorKind::NotFound.into());
+        self.object(file)?.map(Part::Object).ok_or_else(gone)
+    }
+
+    fn create(&self, file: &str, new: bool) -> Result<Box<dyn Target>> {
+        Ok(Box::new(self.create(file, new)))
+    }
+
+    fn list(&self) -> Result<Vec<String>> {
+        self.list()
+    }
+}
+
 /// A file of a place, for the readers of Parquet.
 pub(super) enum Part {
     File(File),
+    #[cfg(feature = "cloud")]
+    Object(cloud::Object),
 }
 
 impl Length for Part {
     fn len(&self) -> u64 {
         match self {
             Part::File(file) => file.len(),
+            #[cfg(feature = "cloud")]
+            Part::Object(object) => object.len(),
         }
     }
 }
@@ -97,12 +137,16 @@ impl ChunkReader for Part {
     fn get_read(&self, start: u64) -> parquet::errors::Result<Self::T> {
         match self {
             Part::File(file) => Ok(Box::new(file.get_read(start)?)),
+            #[cfg(feature = "cloud")]
+            Part::Object(object) => Ok(Box::new(object.from(start))),
         }
     }
 
     fn get_bytes(&self, start: u64, length: usize) -> parquet::errors::Result<Bytes> {
         match self {
             Part::File(file) => file.get_bytes(start, length),
+            #[cfg(feature = "cloud")]
+            Part::Object(object) => Ok(object.range(start..start.saturating_add(length as u64))?),
         }
     }
 }

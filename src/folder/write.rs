@@ -40,7 +40,7 @@ pub fn write<R: RecordBatchReader>(
     let place = &*place::of(folder)?;
     let _lock = place.lock()?;
     let old = old(place, folder, options.resume)?;
-    let image = scan.source().identity()?;
+    let (image, new) = (scan.source().identity()?, old.is_none());
     let (scan, manifest) = match old {
         None => (scan.clone(), Manifest::plan(scan, image, options)?),
         Some(old) => {
@@ -54,7 +54,7 @@ pub fn write<R: RecordBatchReader>(
             (scan, manifest)
         }
     };
-    fill(&scan, place, manifest, options, &mut watch)
+    fill(&scan, place, manifest, new, options, &mut watch)
 }
 
 /// Why a table can't be continued as another one.
@@ -77,11 +77,12 @@ fn fill<R: RecordBatchReader>(
     scan: &PatchScan,
     place: &dyn Place,
     mut manifest: Manifest,
+    new: bool,
     options: &FolderOptions,
     watch: &mut impl FnMut(PatchReader) -> R,
 ) -> Result<Written> {
     // First of all: no file is there that nobody knows.
-    manifest.write(place)?;
+    manifest.write(place, new)?;
     let mut said = Instant::now();
     for i in 0..manifest.files.len() {
         let file = &manifest.files[i];
@@ -91,14 +92,14 @@ fn fill<R: RecordBatchReader>(
         let part = scan.with_rows(file.rows.0..file.rows.1)?;
         let path = place.name(&file.name);
         live::more();
-        let (reader, target) = (watch(part.reader()?), place.create(&file.name)?);
+        let (reader, target) = (watch(part.reader()?), place.create(&file.name, false)?);
         manifest.files[i].written = Some(parquet::write_digest(reader, target, &path, &options.parquet)?);
         if said.elapsed() > MANIFEST_EVERY {
-            manifest.write(place)?;
+            manifest.write(place, false)?;
             said = Instant::now();
         }
     }
-    manifest.write(place)?;
+    manifest.write(place, false)?;
     Ok(manifest.written())
 }
 

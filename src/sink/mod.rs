@@ -4,6 +4,8 @@
 //! beside their target under a temporary name, synced, and renamed; until then the target keeps what it had.
 
 pub(crate) mod atomic;
+#[cfg(feature = "cloud")]
+pub(crate) mod cloud;
 mod codec;
 mod compression;
 #[cfg(feature = "ipc")]
@@ -30,8 +32,12 @@ pub(crate) trait Target: Write + Send {
     fn commit(self: Box<Self>) -> Result<u64>;
 }
 
-/// A new target of this name.
+/// A new target of this name: a file, or an object of a store.
 fn create(name: &Path) -> Result<Box<dyn Target>> {
+    #[cfg(feature = "cloud")]
+    if cloud::is_address(name) {
+        return Ok(Box::new(cloud::Bucket::open(name)?.create("", false)));
+    }
     Ok(Box::new(AtomicFile::create(name)?))
 }
 

@@ -7,7 +7,7 @@ use std::io::Write;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
-use arrow_schema::Schema;
+use arrow_schema::{DataType, Schema};
 use parquet::column::writer::ColumnCloseResult;
 use parquet::errors::{ParquetError, Result};
 use parquet::file::metadata::{
@@ -20,10 +20,13 @@ use parquet::file::writer::TrackedWrite;
 use parquet::schema::types::SchemaDescPtr;
 
 use super::chunk::PatchChunk;
+use super::coords::Coordinates;
 use super::flat::Flat;
 use super::patch::{Patches, is_patch};
 use super::{ParquetOptions, group_rows, properties, types};
 use crate::Error;
+use crate::sink::Compression;
+use crate::sink::codec::{Compressors, Lz4};
 
 /// What a file begins with; the footer ends with it too.
 const MAGIC: &[u8; 4] = b"PAR1";
@@ -35,6 +38,8 @@ pub(super) struct FileWriter<'a, W: Write> {
     metadata: Vec<KeyValue>,
     properties: WriterPropertiesPtr,
     columns: Vec<Column>,
+    compression: Compression,
+    compressors: Compressors,
     /// Rows of a row group, and of this one so far.
     group_rows: usize,
     rows: usize,
@@ -46,6 +51,7 @@ pub(super) struct FileWriter<'a, W: Write> {
 enum Column {
     Patches(Box<PatchChunk>),
     /// `None` until the row group has a row.
+    Coordinates(Option<Box<Coordinates>>),
     Flat(Option<Box<Flat>>),
 }
 
@@ -65,6 +71,8 @@ impl<'a, W: Write + Send> FileWriter<'a, W> {
                     return Err(external(Error::argument("schema", message)));
                 }
                 Column::Patches(Box::new(chunk))
+            } else if matches!(field.data_type(), DataType::Int64 | DataType::UInt64) && !field.is_nullable() {
+                Column::Coordinates(None)
             } else {
                 Column::Flat(None)
             });
@@ -76,6 +84,8 @@ impl<'a, W: Write + Send> FileWriter<'a, W> {
             metadata: types::metadata(arrow),
             properties: Arc::new(properties(arrow, options)),
             columns,
+            compression: options.compression,
+            compressors: Compressors::new(options.compression, Lz4::Block, arrow),
             schema,
             // Pages are full but for the last of the file.
             group_rows: group_rows(arrow, options).next_multiple_of(page_rows.unwrap_or(1)),
@@ -104,6 +114,10 @@ impl<'a, W: Write + Send> FileWriter<'a, W> {
         for (i, (column, values)) in self.columns.iter_mut().zip(batch.columns()).enumerate() {
             match column {
                 Column::Patches(chunk) => chunk.push(values, &mut self.out)?,
+                Column::Coordinates(numbers) => {
+                    let new = || Box::new(Coordinates::new(self.schema.column(i), values.data_type()));
+                    numbers.get_or_insert_with(new).push(values);
+                }
                 Column::Flat(flat) => {
                     let new = || Box::new(Flat::new(self.schema.column(i), self.properties.clone()));
                     flat.get_or_insert_with(new).push(values)?;
@@ -124,10 +138,13 @@ impl<'a, W: Write + Send> FileWriter<'a, W> {
             }
         }
         for (column, closed) in self.columns.iter_mut().zip(&mut closed) {
-            if let Column::Flat(flat) = column
-                && let Some(flat) = flat.take()
-            {
-                let (bytes, result) = flat.close()?;
+            let encoded = match column {
+                Column::Patches(_) => None,
+                Column::Coordinates(numbers) => numbers.take().map(|n| n.close(&self.compressors, self.compression)),
+                Column::Flat(flat) => flat.take().map(|flat| flat.close()),
+            };
+            if let Some(encoded) = encoded {
+                let (bytes, result) = encoded?;
                 let start = self.out.bytes_written() as i64;
                 self.out.write_all(&bytes)?;
                 *closed = Some(moved(result, start)?);

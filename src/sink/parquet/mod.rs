@@ -2,6 +2,7 @@
 
 mod chunk;
 mod codec;
+mod coords;
 mod file;
 mod flat;
 mod levels;
