@@ -23,6 +23,8 @@ mod dtype;
 mod encode;
 mod error;
 mod feed;
+// The command line makes images in passes; without it, what that needs lies idle.
+#[cfg_attr(not(feature = "cli"), allow(dead_code))]
 pub mod fold;
 #[cfg(feature = "parquet")]
 pub mod folder;

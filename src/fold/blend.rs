@@ -9,6 +9,22 @@ use crate::{Error, Result};
 ///
 /// None of them depends on the order in which windows come, but for the rounding of floats; a window that comes twice
 /// counts twice.
+///
+/// ```
+/// use windrow::fold::{Blend, Fold};
+/// use windrow::{PatchScan, StridedView, WindowSpec};
+///
+/// let scan = PatchScan::new(StridedView::from_vec(vec![0u8; 3], &[3])?, WindowSpec::new([2]))?;
+/// let image = |blend| {
+///     let mut fold = Fold::new(&scan).blend(blend);
+///     fold.add(&[0, 1], &[1u8, 2, 5, 6])?;
+///     fold.image()
+/// };
+/// assert_eq!(image(Blend::Mean)?.to_vec::<u8>()?, [1, 4, 6]); // 3.5 is rounded to the even
+/// assert_eq!(image(Blend::Sum)?.to_vec::<u64>()?, [1, 7, 6]);
+/// assert_eq!(image(Blend::Last)?.to_vec::<u8>()?, [1, 5, 6]);
+/// # Ok::<(), windrow::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Blend {
     /// The mean. Of integers it is exact, and rounded to the nearest (ties to even) where the image is of integers.
@@ -89,6 +105,20 @@ impl FromStr for Blend {
 }
 
 /// Where the value of a window lies in the image that is made.
+///
+/// ```
+/// use windrow::fold::{At, Fold};
+/// use windrow::{PadMode, PatchScan, StridedView, WindowSpec};
+///
+/// let image = StridedView::from_vec(vec![0u8; 12], &[3, 4])?;
+/// let scan = PatchScan::new(image, WindowSpec::new([3, 3]).pad_same(PadMode::Edge))?;
+/// let mut fold = Fold::new(&scan).at(At::Center);
+/// fold.add(&[0, 5, 11], &[0.5, 0.25, 1.0])?; // of the windows around these pixels
+/// let image = fold.image()?;
+/// assert_eq!(image.shape(), [3, 4]);
+/// assert_eq!(image.get::<f64>(&[1, 1])?, Some(0.25));
+/// # Ok::<(), windrow::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum At {
     /// At the pixels of the window: the value is a patch, and the image is as large as the one that was scanned.

@@ -32,10 +32,10 @@
 mod blend;
 mod cell;
 mod choose;
+#[cfg(feature = "cli")]
+mod convert;
 mod coverage;
-#[cfg(any(feature = "ipc", feature = "parquet"))]
-mod drive;
-#[cfg(feature = "ipc")]
+#[cfg(feature = "cli")]
 pub(crate) mod input;
 mod pile;
 mod place;
@@ -45,6 +45,8 @@ mod sum;
 pub(crate) mod target;
 mod values;
 mod walk;
+#[cfg(any(feature = "ipc", feature = "parquet"))]
+mod write;
 
 use std::fmt;
 use std::ops::Range;
@@ -176,6 +178,23 @@ impl Fold {
 
     /// Only these lines of the image, counted on the first axis that windows slide over: what makes an image that is
     /// larger than memory. Values elsewhere are passed over. Default: all.
+    ///
+    /// ```
+    /// use windrow::fold::Fold;
+    /// use windrow::{PatchScan, StridedView, WindowSpec};
+    ///
+    /// let image = StridedView::from_vec((0..60u8).collect(), &[10, 6])?;
+    /// let scan = PatchScan::new(image.clone(), WindowSpec::new([3, 3]))?;
+    /// for lines in [0..4, 4..8, 8..10] {
+    ///     let mut fold = Fold::new(&scan).lines(lines.clone());
+    ///     for batch in scan.reader()? {
+    ///         fold.add_batch(&batch?)?;
+    ///     }
+    ///     let expected = image.slice(0, lines.start as usize..lines.end as usize, 1)?;
+    ///     assert_eq!(fold.image()?.to_vec::<u8>()?, expected.to_vec::<u8>()?);
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn lines(mut self, lines: Range<u64>) -> Self {
         self.lines = Some(lines);
         self

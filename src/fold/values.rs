@@ -42,7 +42,7 @@ impl Column {
     }
 }
 
-#[cfg(feature = "ipc")]
+#[cfg(feature = "cli")]
 impl Column {
     /// The first half of the rows, and the others.
     pub(super) fn split(self) -> (Self, Self) {

@@ -136,7 +136,10 @@ def test_files_of_polars_and_duckdb(image: np.ndarray, scene: Path, blend: str, 
             patches.write_ipc_stream(made)
         results.append(fold(made, tmp_path / "out.npy", *args))
         # The same in passes over a few lines each.
-        np.testing.assert_array_equal(fold(made, tmp_path / "out.tif", *args, "--memory", "20kB"), results[-1])
+        for out in ("out.tif", "out.npy"):
+            run = windrow("fold", made, "-o", tmp_path / out, *args, "--memory", "12kB")
+            assert run.returncode == 0 and b" passes, in " in run.stderr, run.stderr.decode()
+            np.testing.assert_array_equal(read(tmp_path / out), results[-1])
     hits = [[[] for _ in range(image.shape[1])] for _ in range(image.shape[0])]
     for window, y, x, patch in sorted(patches.rows()):
         for i, row in enumerate(np.reshape(patch, (5, 4))):
@@ -377,4 +380,4 @@ def test_the_reference_agrees(image: np.ndarray, scene: Path, tmp_path: Path) ->
     pq.write_table(table, tmp_path / "made.parquet")
     args = ["--like", scene, "--window", "4x4", "--step", "3", "--dilation", "2", "--edge", "shift"]
     got = fold(tmp_path / "made.parquet", tmp_path / "out.npy", *args, "--fill", "0")
-    assert (got == image)[got > 0].all() and (got > 0).mean() > 0.95
+    assert (got == image)[got > 0].all() and (got > 0).mean() > 0.9

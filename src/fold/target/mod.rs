@@ -54,7 +54,7 @@ impl Picture {
 
 /// A file in the making.
 pub(super) trait Target {
-    /// How many lines are written at once, but for the last.
+    /// Lines are written in multiples of this many, but for the last.
     fn step(&self) -> u64;
 
     /// Writes the next lines, which are these, in C order.
@@ -63,9 +63,6 @@ pub(super) trait Target {
     /// Ends the file; gives its bytes.
     fn commit(self: Box<Self>) -> Result<u64>;
 }
-
-/// Lines of about so many bytes are written at once.
-const STEP_BYTES: u64 = 1 << 20;
 
 /// The kind of file that a name stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::io::{Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use super::{Picture, STEP_BYTES, Target};
+use super::{Picture, Target};
 use crate::sink::atomic::AtomicFile;
 use crate::{DType, Error, Result};
 
@@ -27,7 +27,7 @@ impl NpyTarget {
 
 impl Target for NpyTarget {
     fn step(&self) -> u64 {
-        (STEP_BYTES / self.picture.line_bytes().max(1)).max(1)
+        1
     }
 
     fn write(&mut self, lines: Range<u64>, bytes: &[u8]) -> Result<()> {

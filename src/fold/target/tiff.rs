@@ -12,7 +12,7 @@ use crate::source::TagValues;
 use crate::{DType, Error, Result};
 
 /// Bytes of a strip before compression, about.
-const STRIP_BYTES: u64 = 1 << 18;
+const STRIP_BYTES: u64 = 1 << 14;
 
 /// Files of more cells than this have offsets of 64 bits.
 const MOST_SMALL: u64 = 3 << 30;
@@ -61,11 +61,15 @@ impl Target for TiffTarget {
 
     fn write(&mut self, _: Range<u64>, bytes: &[u8]) -> Result<()> {
         let fail = |error| Error::io(&self.path, "write", error);
-        self.strip.clear();
-        Deflate::with_level(DeflateLevel::Fast).write_to(&mut self.strip, bytes).map_err(fail)?;
-        self.strips.push((self.at, self.strip.len() as u64));
-        self.at += self.strip.len() as u64;
-        self.file.write_all(&self.strip).map_err(fail)
+        let strip = (self.strip_lines * self.picture.line_bytes()) as usize;
+        for bytes in bytes.chunks(strip.max(1)) {
+            self.strip.clear();
+            Deflate::with_level(DeflateLevel::Fast).write_to(&mut self.strip, bytes).map_err(fail)?;
+            self.strips.push((self.at, self.strip.len() as u64));
+            self.at += self.strip.len() as u64;
+            self.file.write_all(&self.strip).map_err(fail)?;
+        }
+        Ok(())
     }
 
     fn commit(self: Box<Self>) -> Result<u64> {

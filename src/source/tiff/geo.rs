@@ -19,6 +19,14 @@ const RASTER_TYPE: u16 = 1025;
 const PIXEL_IS_POINT: u16 = 2;
 
 /// The georeference of a TIFF file: where its pixels are, in what coordinates, and which value says that there is none.
+///
+/// ```no_run
+/// use windrow::source::GeoTags;
+///
+/// let geo = GeoTags::read("scene.tif", 0)?.expect("a GeoTIFF");
+/// println!("missing pixels are {:?}", geo.nodata());
+/// # Ok::<(), windrow::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct GeoTags {
     tags: Vec<(u16, TagValues)>,

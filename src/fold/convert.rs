@@ -5,9 +5,10 @@ use std::ops::Range;
 use std::path::Path;
 
 use super::input::{Input, Wanted};
-use super::target::{Kind, Picture, Target};
+use super::target::{Kind, Target};
 use super::values::Column;
-use super::{Fold, Recipe, Slab, memory};
+use super::write::write_lines;
+use super::{Fold, Recipe, Slab};
 use crate::{DType, Error, Result};
 
 /// What came of it.
@@ -24,26 +25,6 @@ pub(crate) struct Folded {
 }
 
 impl Fold {
-    /// Writes the image so far to a file: `.npy`, `.tif` or `.png`. It appears when it is whole.
-    ///
-    /// TIFF and PNG hold images of two axes, or of three with channels last; PNG those of `uint8` and `uint16`.
-    ///
-    /// # Memory
-    /// A few lines of the image, and for PNG all of it.
-    ///
-    /// # Errors
-    /// As [`image`](Self::image), or if the format does not hold such an image, or the file can't be written.
-    pub fn write(&self, path: impl AsRef<Path>) -> Result<u64> {
-        let (recipe, slab) = self.made()?;
-        let path = path.as_ref();
-        let mut picture = self.picture(recipe);
-        picture.shape = self.image_type()?.1;
-        let mut target = Kind::of(path)?.create(path, picture)?;
-        let lines = slab.lines();
-        write_lines(recipe, slab, lines.clone(), lines.start, &mut *target)?;
-        target.commit()
-    }
-
     /// Folds all rows of a file into an image in another, in passes that take about so many bytes each. `look` is asked
     /// after every piece whether to go on.
     pub(crate) fn convert(
@@ -184,16 +165,6 @@ impl Fold {
         let cells = column.bytes.len() / column.ids.len() / column.dtype.size();
         self.recipe(column.dtype, column.shape.as_deref(), cells as u64)
     }
-
-    fn picture(&self, recipe: &Recipe) -> Picture {
-        Picture {
-            dtype: recipe.out,
-            shape: recipe.place.shape(),
-            lead: recipe.place.lead(),
-            #[cfg(feature = "tiff")]
-            geo: self.geo_of(recipe),
-        }
-    }
 }
 
 /// The lines of the first pass: as many as there is memory for, in whole strips.
@@ -201,21 +172,4 @@ fn first_lines(recipe: &Recipe, bytes: u64, step: u64) -> Range<u64> {
     let all = recipe.place.axes[recipe.place.lead()].len;
     let most = recipe.lines_in(bytes);
     0..if most < all { (most - most % step).max(step).min(all) } else { all }
-}
-
-/// Writes lines of a slab, counted from `first` in the file.
-fn write_lines(recipe: &Recipe, slab: &Slab, lines: Range<u64>, first: u64, target: &mut dyn Target) -> Result<()> {
-    let step = target.step();
-    let bytes = recipe.line_bytes();
-    let mut start = lines.start;
-    let rows = step.min(lines.end - lines.start) * bytes;
-    let mut buffer = memory(&[usize::try_from(rows).unwrap_or(usize::MAX)], DType::U8)?;
-    while start < lines.end {
-        let piece = start..lines.end.min(start + step);
-        let out = &mut buffer[..((piece.end - piece.start) * bytes) as usize];
-        slab.finish(recipe, piece.clone(), out)?;
-        target.write(piece.start - first..piece.end - first, out)?;
-        start = piece.end;
-    }
-    Ok(())
 }
