@@ -6,7 +6,7 @@ mod common;
 use common::{case, naive};
 use proptest::prelude::*;
 use windrow::virtual_matrix::{Backing, MatrixOptions, Order, VirtualMatrix};
-use windrow::{AnySource, DType, Edge, PadMode, PatchScan, ScanBuilder, StridedView, WindowSpec};
+use windrow::{DType, Edge, PadMode, PatchScan, ScanBuilder, StridedView, WindowSpec};
 
 /// The rows of a matrix that are windows, each as its bytes.
 fn windows(matrix: &VirtualMatrix) -> Vec<Vec<u8>> {
@@ -191,10 +191,12 @@ fn eight_threads_read_anywhere_under_a_limit() {
     }
 }
 
+#[cfg(feature = "image")]
 #[test]
 fn a_file_is_read_in_bands() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/data/camera.png");
-    let scan = PatchScan::builder(AnySource::open(path, None).unwrap(), WindowSpec::new([6, 6])).build().unwrap();
+    let scan =
+        PatchScan::builder(windrow::AnySource::open(path, None).unwrap(), WindowSpec::new([6, 6])).build().unwrap();
     let matrix = VirtualMatrix::new(&scan, &alias()).unwrap();
     assert!(windows(&matrix) == rows_of(&scan, 36));
 }

@@ -57,6 +57,21 @@ def test_pixel_classifier(data: Path, tmp_path: Path) -> None:
     assert memory["windrow"] * 10 < memory["numpy"], memory
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="cgroups are Linux's")
+def test_forest_on_every_window(data: Path, tmp_path: Path) -> None:
+    """Under one limit numpy's way fails, and ours paints the labels."""
+    example = [sys.executable, str(HERE / "examples" / "forest_on_every_window.py"), str(data / "camera.png")]
+    run = subprocess.run([*example, str(tmp_path / "labels.png")], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    if run.stdout.startswith("skipped: no cgroup"):
+        pytest.skip(run.stdout)
+    assert run.stdout.startswith("numpy: failed"), run.stdout
+    times = re.search(r"windrow: a matrix of 1521 MiB, ([\d.]+) times", run.stdout)
+    right = re.search(r"([\d.]+)% of all pixels", run.stdout)
+    assert times and float(times[1]) >= 8 and right and float(right[1]) > 85, run.stdout
+    assert np.asarray(Image.open(tmp_path / "labels.png")).shape == (512, 512, 3)
+
+
 @pytest.mark.parametrize("dtype", ["uint8", "float32", "bool", "int64"])
 def test_sheet(image: np.ndarray, dtype: str) -> None:
     import io

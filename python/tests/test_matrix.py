@@ -440,3 +440,64 @@ def test_a_refusal_names_the_other_ways() -> None:
         assert s.matrix()[0].base.backing == "alias"
         """
     )
+
+
+@pytest.mark.parametrize("user", ["root", "nobody"])
+def test_rounds(user: str) -> None:
+    """Matrices made, touched by threads and dropped in random order; processes that end with some of them alive.
+
+    `WINDROW_ROUNDS=1000 python -m pytest tests/test_matrix.py -k rounds` takes minutes.
+    """
+    if user == "nobody" and os.getuid() != 0:
+        pytest.skip("only root becomes somebody else")
+    rounds = int(os.environ.get("WINDROW_ROUNDS", "40"))
+    for first in range(0, rounds, 100):
+        run(
+            f"""
+            if {user == "nobody"}: os.setgroups([]); os.setgid(65534); os.setuid(65534)
+            import random
+            s = wr.scan(IMAGE, (4, 4))
+            expected = s.to_numpy().reshape(-1, 16)
+            def state():
+                gc.collect()
+                return [len(os.listdir(f"/proc/self/{{what}}")) for what in ("task", "fd")] + [
+                    len(open("/proc/self/maps").readlines()) // 20]
+            def make(rng):
+                backing = rng.choice(["alias", "fault", "copied"])
+                order = "F" if backing == "alias" else rng.choice("CF")
+                memory = s._plan.matrix(order=order, backing="fault" if backing == "copied" else backing,
+                                        max_resident=rng.choice(["2MiB", "4MiB"]), recycle=backing != "copied")
+                if backing == "alias":
+                    return np.asarray(memory), np.flatnonzero(np.frombuffer(memory.valid(), bool))
+                return np.asarray(memory), np.arange(len(s))
+            def touch(X, rows, seed):
+                rng = np.random.default_rng(seed)
+                for row in rng.integers(0, len(rows), 5):
+                    assert (X[rows[row]] == expected[row]).all()
+            def one(rng):
+                alive = []
+                for _ in range(rng.randrange(1, 6)):
+                    what = rng.random()
+                    if what < 0.5 or not alive:
+                        alive.append(make(rng))
+                    elif what < 0.8:
+                        alive.pop(rng.randrange(len(alive)))
+                    threads = [threading.Thread(target=touch, args=(*pair, rng.randrange(99))) for pair in alive]
+                    for thread in threads: thread.start()
+                    for thread in threads: thread.join()
+                return alive
+            start = None
+            for number in range({first}, {min(first + 100, rounds)}):
+                rng = random.Random(number)
+                if rng.random() < 0.3:
+                    child = os.fork()
+                    if not child:
+                        kept = one(rng)
+                        sys.exit(0) if rng.random() < 0.5 else os._exit(0)
+                    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+                else:
+                    one(rng)
+                if number == {first} + 5: start = state()
+            assert start is None or state() <= [n + 1 for n in start], (start, state())
+            """
+        )

@@ -31,6 +31,9 @@ impl Selection {
     }
 }
 
+/// Rows of a column that are converted together: their pixels stay in cache between the image and the matrix.
+const PIECE: usize = 32 << 10;
+
 /// Makes any part of a matrix.
 pub(super) struct Filler {
     /// Over windows that lie inside of the band, all of them.
@@ -124,7 +127,7 @@ impl Filler {
         let (mut at, mut rest) = (start / size, out);
         while !rest.is_empty() {
             let (column, row) = (at / rows, at % rows);
-            let count = (rows - row).min(rest.len() / size);
+            let count = (rows - row).min(rest.len() / size).min(PIECE);
             let (part, behind) = rest.split_at_mut(count * size);
             (rest, at) = (behind, at + count);
             match self.rows.slice(row..row + count) {

@@ -25,6 +25,19 @@
 //! was touched. What the process is said to hold (its *resident set*) is more where columns share pages: its
 //! *proportional set size* is the truth.
 
+//! # What a matrix made on touch does not bear
+//! With [`Backing::Fault`] a thread of this process stands behind the memory, and so:
+//! - A forked process does not have it: a touch ends it with SIGSEGV.
+//! - A system call that reads it (`write`) fails with EFAULT, unless the process may have the system itself wait for pages
+//!   (root, or who may open `/dev/userfaultfd`); [`VirtualMatrix::explain`] says which.
+//! - Whoever writes to it, in spite of all, is ended by SIGSEGV: the mapping is never writable.
+//! - Should a page not come, for want of memory or mappings, the process ends with a message rather than wait for ever.
+//! - Pixels of an array are read when they are needed: leave it as it is, or say [`MatrixOptions::copy_source`].
+//!
+//! Pages that go leave their place in physical memory to the next ones, by remapping; where the system is older than Linux
+//! 5.14, fresh ones are copied to, at about half the speed. Moving pages (`UFFDIO_MOVE`) would need a writable mapping, in
+//! which a stray write is silently lost with its page.
+
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod alias;
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]

@@ -145,6 +145,7 @@ impl PlaneAxis {
     }
 
     /// The pixels of the array that stand at some positions, in planes of any phase.
+    #[cfg(all(feature = "virtual", target_os = "linux", target_pointer_width = "64"))]
     pub(crate) fn touched(&self, positions: Range<usize>) -> Range<u64> {
         let at = |i: usize| self.start + (i as u64 * self.step) as i64;
         let last = self.phases.last().copied().unwrap_or(0) as i64;
