@@ -50,7 +50,7 @@ struct Bad {
 }
 
 impl Bad {
-    fn new(most: usize, end: End) -> AnySource {
+    fn source(most: usize, end: End) -> AnySource {
         AnySource::new(Bad { good: common::file_like(image()), reads: Arc::default(), most, end })
     }
 }
@@ -120,7 +120,7 @@ fn a_source_that_fails_leaves_what_was_there() {
     fs::write(&path, "old").unwrap();
     for (how, end) in (0..4).flat_map(|how| [End::Io, End::Panic, End::Short].map(|end| (how, end))) {
         for (most, layout) in [(0, Layout::Binary), (1, Layout::Tensor)] {
-            let reader = scan(Bad::new(most, end), layout).reader().unwrap();
+            let reader = scan(Bad::source(most, end), layout).reader().unwrap();
             let message = write(how, reader, &path).unwrap_err().to_string();
             let expected = match end {
                 End::Io => "disk: cannot read: Input/output error",
@@ -171,7 +171,7 @@ fn a_folder_is_continued_after_a_source_that_failed() {
     folder::write(&scan(good.clone(), Layout::Tensor), &whole, &options, |reader| reader).unwrap();
     for (most, end) in [(0, End::Io), (2, End::Panic), (4, End::Io), (5, End::Short)] {
         let out = base.path().join(format!("{most}"));
-        folder::write(&scan(Bad::new(most, end), Layout::Tensor), &out, &options, |reader| reader).unwrap_err();
+        folder::write(&scan(Bad::source(most, end), Layout::Tensor), &out, &options, |reader| reader).unwrap_err();
         assert!(names(&out).iter().all(|name| !name.starts_with('.')), "{:?}", names(&out));
         let resume = FolderOptions { resume: true, ..options.clone() };
         folder::write(&scan(good.clone(), Layout::Tensor), &out, &resume, |reader| reader).unwrap();
