@@ -96,11 +96,11 @@ impl Folder {
 
     /// Adds the values of a table of any Arrow library; gives how many rows it had.
     fn add_table(&self, py: Python<'_>, table: &Bound<'_, PyAny>) -> PyResult<u64> {
-        let mut reader = capsule::reader_of(table)?;
+        let reader = capsule::reader_of(table)?;
         py.detach(|| {
             let mut rows = 0;
             // Not locked while a producer works, which may be Python.
-            while let Some(batch) = reader.next() {
+            for batch in reader {
                 let batch = batch.map_err(arrow_to_py)?;
                 rows += batch.num_rows() as u64;
                 self.fold().add_batch(&batch).map_err(to_py)?;
