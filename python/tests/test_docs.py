@@ -20,7 +20,7 @@ HERE = Path(__file__).parents[1]
 def test_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", (HERE / "README.md").read_text(), re.S)
-    assert len(blocks) == 5
+    assert len(blocks) == 6
     names: dict[str, object] = {}
     for block in blocks:
         exec(compile(block, "README.md", "exec"), names)
@@ -51,6 +51,16 @@ def test_pixel_classifier(data: Path, tmp_path: Path) -> None:
     red, _, blue = pictures[0][[30, 30], [200, 300]].mean(axis=0)
     assert blue > red, "the sky is blue"
     assert memory["windrow"] * 10 < memory["numpy"], memory
+
+
+def test_leak_free(data: Path, tmp_path: Path) -> None:
+    """What is only remembered counts for nothing once no pixel is shared."""
+    command = [sys.executable, str(HERE / "examples" / "leak_free.py"), str(data / "camera.png"), str(tmp_path / "all.png")]
+    run = subprocess.run(command, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    without, guarded = (float(number) for number in re.findall(r"accuracy (\d\.\d+)", run.stdout))
+    assert without > guarded + 0.1, run.stdout
+    assert Image.open(tmp_path / "all.png").size == (3 * 512, 512)
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "float32", "bool", "int64"])
