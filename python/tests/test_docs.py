@@ -60,7 +60,8 @@ def test_leak_free(data: Path, tmp_path: Path) -> None:
     assert run.returncode == 0, run.stderr
     without, guarded = (float(number) for number in re.findall(r"accuracy (\d\.\d+)", run.stdout))
     assert without > guarded + 0.1, run.stdout
-    assert Image.open(tmp_path / "all.png").size == (3 * 512, 512)
+    with Image.open(tmp_path / "all.png") as picture:
+        assert picture.size == (3 * 512, 512)
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "float32", "bool", "int64"])

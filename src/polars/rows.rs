@@ -1,8 +1,6 @@
 //! From row numbers to window ids, where rows are chosen windows or in another order.
 
-use polars::prelude::{
-    Column, DataType, Expr, Field, IntoColumn, NewChunkedArray, PolarsResult, Schema, UInt64Chunked, col,
-};
+use polars::prelude::{Column, DataType, Expr, Field, IntoColumn, PolarsResult, Schema, UInt64Chunked, col};
 
 use crate::rows::Selection;
 
