@@ -34,6 +34,8 @@ pub(crate) struct Boxes<'a> {
     pub(crate) padding: bool,
     /// The fewest pixels of a window that is kept.
     pub(crate) least: u64,
+    /// Whether other threads may help.
+    pub(crate) parallel: bool,
 }
 
 /// Numbers that are summed at once, on a thread.
@@ -66,7 +68,7 @@ impl Boxes<'_> {
         let pool = BufferPool::new(2 * rayon::current_num_threads());
         let mut bands =
             Bands::open(&**self.source, &pool, grid.region(places.start * inner..places.end * inner), lead)?;
-        let threads = rayon::current_num_threads() as u64;
+        let threads = if self.parallel { rayon::current_num_threads() as u64 } else { 1 };
         let mut next = places.start;
         while next < places.end {
             let mut jobs = Vec::new();
@@ -76,9 +78,13 @@ impl Boxes<'_> {
                 let need = grid.region(some.start * inner..some.end * inner).0[lead].clone();
                 jobs.push((some, bands.band(need)?));
             }
-            let kept: Result<Vec<_>> =
-                jobs.into_par_iter().map(|(some, band)| self.block(&band, some, &pool)).collect();
-            for run in kept?.into_iter().flatten() {
+            let make = |(some, band): (Range<u64>, Band)| self.block(&band, some, &pool);
+            let kept: Vec<_> = if self.parallel {
+                jobs.into_par_iter().map(make).collect::<Result<_>>()?
+            } else {
+                jobs.into_iter().map(make).collect::<Result<_>>()?
+            };
+            for run in kept.into_iter().flatten() {
                 set.push(run.start.max(windows.start)..run.end.min(windows.end))?;
             }
         }

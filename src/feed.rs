@@ -38,12 +38,6 @@ impl Feed {
         Ok(feed)
     }
 
-    /// All of it, where it is in memory.
-    pub(crate) fn whole(&self) -> Slab {
-        let whole = |bands: &Option<Bands>| bands.as_ref().and_then(Bands::whole);
-        Slab { image: whole(&self.image), labels: whole(&self.labels) }
-    }
-
     /// What holds the windows `windows`, of which there is at least one.
     pub(crate) fn slab(&mut self, encoder: &Encoder, windows: Range<u64>) -> Result<Slab> {
         let band = |bands: &mut Option<Bands>, grid: &Grid| {

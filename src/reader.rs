@@ -25,6 +25,8 @@ use crate::{BufferPool, ErrorKind, Result};
 pub struct PatchReader {
     kitchen: Arc<Kitchen>,
     feed: Intake,
+    /// All windows from the least to the greatest.
+    hull: Range<u64>,
     /// The rows that no job was started for yet.
     rows: Range<u64>,
     batch_rows: u64,
@@ -130,14 +132,15 @@ impl PatchReader {
         let (encoder, selection, rows) = (plan.encoder.clone(), plan.selection.clone(), plan.rows.clone());
         // A batch takes a buffer a column and two for conversion; a band is built from the last one and what follows.
         let pool = BufferPool::new((encoder.columns.len() + 2) * (prefetch + 2) + 3);
+        let hull = plan.hull();
         let (feed, prefetch) = if selection.is_all() || plan.is_resident() {
-            (Intake::Bands(Feed::open(&*plan.source, &encoder, plan.hull(), &pool)?), prefetch)
+            (Intake::Bands(Feed::open(&*plan.source, &encoder, hull.clone(), &pool)?), prefetch)
         } else {
             (Intake::Taker(PatchTaker::new(&*plan.source, encoder.clone())?), plan.flying())
         };
         let threads = rayon::current_num_threads().saturating_sub(1).max(1);
         let kitchen = Arc::new(Kitchen { encoder, selection, pool, threads, queue: Mutex::default() });
-        Ok(Self { kitchen, feed, rows, batch_rows, prefetch, coming: VecDeque::with_capacity(prefetch) })
+        Ok(Self { kitchen, feed, hull, rows, batch_rows, prefetch, coming: VecDeque::with_capacity(prefetch) })
     }
 
     /// The rows that are still to come.
@@ -159,7 +162,8 @@ impl PatchReader {
         let slab = if self.kitchen.selection.is_all() {
             feed.slab(&self.kitchen.encoder, rows.clone())?
         } else {
-            feed.whole()
+            // All of it is in memory.
+            feed.slab(&self.kitchen.encoder, self.hull.clone())?
         };
         Ok(Job { rows, slab })
     }

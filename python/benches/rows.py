@@ -43,22 +43,36 @@ def main() -> None:
     side = int(sys.argv[1]) if len(sys.argv) > 1 else 4103
     rng = np.random.default_rng(0)
 
-    for dtype in ("uint8", "float32"):
-        image = rng.integers(0, 255, (side, side), dtype=np.uint8).astype(dtype)
-        s = wr.scan(image, (8, 8))
-        rows = min(len(s), 8_000_000)
-        sequential, shuffled = wr.scan(image, (8, 8), rows=(0, rows)), s.shuffle(1).shard(0, max(1, len(s) // rows))
+    for dtype, shape, window in [
+        ("uint8", (side, side), 8),
+        ("float32", (side, side), 8),
+        ("uint8", (side, side), 32),
+        ("float32", (side, side), 32),
+        ("uint8", (side // 2, side // 2, 3), 64),
+    ]:
+        image = rng.integers(0, 255, shape, dtype=np.uint8).astype(dtype)
+        s = wr.scan(image, (window, window))
+        rows = min(len(s), (1 << 29) // s.explain().row_bytes)
+        sequential = wr.scan(image, (window, window), rows=(0, rows))
+        shuffled = s.shuffle(1).shard(0, len(s) // rows)
         a = best(lambda: drain(sequential)) / len(sequential)
         b = best(lambda: drain(shuffled)) / len(shuffled)
-        print(f"{dtype} 8x8, an epoch in shuffled order: {a / b:.2f} of the rate in the grid's order ({1e-6 / b:.1f} M rows/s)")
+        channels = "" if len(shape) == 2 else f"x{shape[2]}"
+        print(
+            f"{dtype} {window}x{window}{channels}, in shuffled order: {a / b:.2f} of the rate in the grid's order "
+            f"({1e-6 / b:.2f} M rows/s)"
+        )
 
     image = rng.integers(0, 255, (31_630, 31_630), dtype=np.uint8)
-    s = wr.scan(image, (8, 8))
-    first = wr.scan(image, (8, 8), rows=(0, 100_000))
-    drain(first)
-    a, b = best(lambda: drain(first), 5), best(lambda: drain(s.sample(100_000, 1)), 5)
-    drawn = best(lambda: s.sample(100_000, 1))
-    print(f"100,000 of {len(s):,} windows drawn and gathered: {a / b:.2f} of the rate of the first 100,000 ({drawn / b:.0%} of it to draw)")
+    for window in (8, 32):
+        s = wr.scan(image, (window, window))
+        first = wr.scan(image, (window, window), rows=(0, 100_000))
+        a, b = best(lambda: drain(first), 5), best(lambda: drain(s.sample(100_000, 1)), 5)
+        drawn = best(lambda: s.sample(100_000, 1))
+        print(
+            f"100,000 of {len(s):,} windows of {window}x{window} drawn and gathered: {a / b:.2f} of the rate of the first "
+            f"100,000 ({b * 1e3:.0f} ms, {drawn / b:.0%} of it to draw)"
+        )
     del image, s, first
 
     image = rng.integers(0, 4, (side, side), dtype=np.uint8)

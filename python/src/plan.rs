@@ -167,12 +167,14 @@ impl Plan {
     /// Windows in a region.
     fn mask(&self, py: Python<'_>, mask: From<'_>, at: &str) -> PyResult<Self> {
         let (mask, at) = (mask.open(py, None)?, at.parse().map_err(to_py)?);
-        Ok(self.chosen(py.detach(|| self.scan.mask(mask, at)).map_err(to_py)?))
+        let scan = self.readable()?;
+        Ok(self.chosen(py.detach(|| scan.mask(mask, at)).map_err(to_py)?))
     }
 
     /// Windows of which this share has a value, or more.
     fn min_valid(&self, py: Python<'_>, share: f64) -> PyResult<Self> {
-        Ok(self.chosen(py.detach(|| self.scan.min_valid(share)).map_err(to_py)?))
+        let scan = self.readable()?;
+        Ok(self.chosen(py.detach(|| scan.min_valid(share)).map_err(to_py)?))
     }
 
     /// Parts that share no pixel, in the order of their names as given, and how many rows are in none.
@@ -191,7 +193,8 @@ impl Plan {
 
     /// So many windows of every class.
     fn per_class(&self, py: Python<'_>, count: u64, seed: u64) -> PyResult<Self> {
-        Ok(self.chosen(py.detach(|| self.scan.per_class(count, seed)).map_err(to_py)?))
+        let scan = self.readable()?;
+        Ok(self.chosen(py.detach(|| scan.per_class(count, seed)).map_err(to_py)?))
     }
 
     /// So many rows, or a share of them.

@@ -72,6 +72,17 @@ def test_forest_on_every_window(data: Path, tmp_path: Path) -> None:
     assert np.asarray(Image.open(tmp_path / "labels.png")).shape == (512, 512, 3)
 
 
+def test_leak_free(data: Path, tmp_path: Path) -> None:
+    """What is only remembered counts for nothing once no pixel is shared."""
+    command = [sys.executable, str(HERE / "examples" / "leak_free.py"), str(data / "camera.png"), str(tmp_path / "all.png")]
+    run = subprocess.run(command, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    without, guarded = (float(number) for number in re.findall(r"accuracy (\d\.\d+)", run.stdout))
+    assert without > guarded + 0.1, run.stdout
+    with Image.open(tmp_path / "all.png") as picture:
+        assert picture.size == (3 * 512, 512)
+
+
 @pytest.mark.parametrize("dtype", ["uint8", "float32", "bool", "int64"])
 def test_sheet(image: np.ndarray, dtype: str) -> None:
     import io

@@ -65,12 +65,14 @@ def test_forked_processes_after_threads_were_at_work() -> None:
         """
         import os, warnings
         warnings.simplefilter("ignore")
+        masks = [wr.scan(IMAGE, (3, 3)).mask(IMAGE > 3, at='all') for _ in range(20)]
         list(wr.scan(IMAGE, (3, 3), batch_rows=1000))
         for _ in range(5):
             child = os.fork()
             if not child:
                 rows = sum(len(batch) for batch in wr.scan(IMAGE, (3, 3), batch_rows=1000))
                 wr.scan(IMAGE, (3, 3)).to_numpy(); wr.scan(IMAGE, (3, 3))[[5, 3, 9]]
+                wr.scan(IMAGE, (3, 3)).mask(IMAGE > 3, at='all').shuffle(1)[:100]
                 os._exit(0 if rows == 298 * 398 else 3)
             assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
         """

@@ -197,7 +197,7 @@ impl Labels {
         rows: &Rows<'_>,
         out: &mut [u8],
         pool: &BufferPool,
-        reduce: impl Fn(&mut [u8], &mut [u8]),
+        reduce: impl Fn(&[u8], &mut [u8]),
     ) -> Result<()> {
         let size = self.source.info().dtype.size();
         let patch = self.cells() * size;
@@ -229,7 +229,7 @@ impl Labels {
                 flag[0] = u8::from(!labels.is_empty());
                 value.fill(0);
                 if !labels.is_empty() {
-                    reduce(&mut labels, value);
+                    reduce(&labels, value);
                 }
             }
         }
@@ -287,7 +287,7 @@ impl Labels {
 }
 
 /// The most frequent cell; of several the least, and NaN last.
-fn majority<T: Pixel>(cells: &mut [u8], value: &mut [u8]) {
+fn majority<T: Pixel>(cells: &[u8], value: &mut [u8]) {
     let size = size_of::<T>();
     if size == 1 {
         let mut counts = [0u32; 256];

@@ -85,13 +85,13 @@ impl IdSetBuilder {
         }
         self.len += run.end - run.start;
         if self.bits.is_none() && self.runs.len() as u64 > self.bound / 64 * 9 / 16 + 64 {
-            self.make_bits()?;
+            self.use_bits()?;
         }
         Ok(())
     }
 
     /// More runs than what a bitmap takes.
-    fn make_bits(&mut self) -> Result<()> {
+    fn use_bits(&mut self) -> Result<()> {
         let mut words = Vec::new();
         let count = self.bound.div_ceil(64) as usize;
         reserve(&mut words, count)?;
@@ -149,7 +149,7 @@ impl IdSet {
     /// Numbers below a bound in any order, none of them twice.
     pub(crate) fn of(ids: impl Iterator<Item = u64>, bound: u64) -> Result<Self> {
         let mut builder = IdSetBuilder::new(bound);
-        builder.make_bits()?;
+        builder.use_bits()?;
         if let Some(words) = &mut builder.bits {
             for id in ids {
                 words[(id / 64) as usize] |= 1 << (id % 64);

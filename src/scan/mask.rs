@@ -67,7 +67,8 @@ impl From<MaskAt> for String {
 }
 
 /// # Windows by what their pixels hold
-/// These read a mask or the image once, when they are called, in a time a window that does not grow with the window.
+/// These read a mask or the image once, when they are called, in a time a window that does not grow with the window; on
+/// all threads of rayon's pool, unless the scan has a prefetch of 0.
 impl PatchScan {
     /// The windows in a region: `mask` has the axes that the window slides over, and pixels that are not 0 are in it.
     /// Constant padding is outside; other padding is where its pixels come from.
@@ -101,7 +102,15 @@ impl PatchScan {
             MaskAt::Share(share) => fewest("mask_at", share, cells)?,
         };
         self.check_choice("mask")?;
-        let boxes = Boxes { source: &mask, grid: &grid, counted: Counted::Set, center, padding: false, least };
+        let boxes = Boxes {
+            source: &mask,
+            grid: &grid,
+            counted: Counted::Set,
+            center,
+            padding: false,
+            least,
+            parallel: self.0.prefetch > 0,
+        };
         let step = Step::Mask { name: mask.info().name.clone(), at };
         self.choose(self.0.selection.retain(self.rows(), boxes.select(self.0.hull())?, "mask", step)?)
     }
@@ -134,7 +143,8 @@ impl PatchScan {
         self.check_choice("min_valid")?;
         let padding = grid.pad_mode() == PadMode::Constant && marker.is_valid(&encoder.fill[..encoder.dtype.size()]);
         let counted = Counted::Valid(marker);
-        let boxes = Boxes { source: self.source(), grid, counted, center: false, padding, least };
+        let parallel = self.0.prefetch > 0;
+        let boxes = Boxes { source: self.source(), grid, counted, center: false, padding, least, parallel };
         let step = Step::MinValid { share };
         self.choose(self.0.selection.retain(self.rows(), boxes.select(self.0.hull())?, "min_valid", step)?)
     }

@@ -49,11 +49,6 @@ impl Bands {
         self.current.as_ref().is_some_and(|band| band.region == self.full)
     }
 
-    /// The band of all that the pass may need, if it is in memory.
-    pub(crate) fn whole(&self) -> Option<Band> {
-        self.current.clone().filter(|_| self.is_whole())
-    }
-
     /// A band that holds `need` on the axis of this pass.
     pub(crate) fn band(&mut self, need: Range<u64>) -> Result<Band> {
         if let Some(band) = &self.current {
