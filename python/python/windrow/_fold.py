@@ -136,8 +136,7 @@ class Fold:
             raise TypeError("ids: expected the window of each value, since a schema does not say which they are")
         if count != len(self._scan):
             raise ValueError(f"values: {count} of them, but the scan has {len(self._scan)} windows: say ids")
-        first = self._scan._plan.first_window
-        return np.arange(first, first + count, dtype=np.uint64)
+        return self._scan._windows(np.arange(count, dtype=np.uint64))
 
     def add(self, ids: npt.ArrayLike | Any, values: Any = None) -> None:
         """Adds an array of values, and the ids of their windows; or, alone, a table of any Arrow library.

@@ -531,7 +531,7 @@ class Scan:
             On other systems than Linux.
         """
         numbers = _rows.resolve(rows, len(self))
-        plan, first = self._plan, self._plan.first_window
+        plan, first = self._plan, self._plan.first_row
         windows = None
         if isinstance(numbers, range):
             plan = plan.with_rows(first + numbers.start, first + numbers.stop) if len(numbers) < len(self) else plan
