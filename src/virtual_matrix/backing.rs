@@ -132,11 +132,7 @@ fn layout(plan: &Plan, options: &MatrixOptions) -> Result<Layout> {
             "\"C\" is not for backing \"alias\", whose columns are slices: expected \"F\", or backing \"fault\"";
         return Err(Error::argument("order", message));
     }
-    if options.windows.is_some() || !plan.selection.is_all() {
-        let message = "backing \"alias\" has neighbouring rows: expected a range of them, or backing \"fault\"";
-        return Err(Error::argument("rows", message));
-    }
-    let layout = Layout::new(&plan.encoder, plan.rows.clone())?;
+    let layout = planes(plan, options.windows.is_none())?;
     if layout.bytes() as u64 > options.max_resident {
         let (most, need) = (ByteSize(options.max_resident), ByteSize(layout.bytes() as u64));
         let message = format!("{most} do not hold the {} planes of backing \"alias\", {need}", layout.planes());
@@ -145,9 +141,18 @@ fn layout(plan: &Plan, options: &MatrixOptions) -> Result<Layout> {
     Ok(layout)
 }
 
+/// The planes of all rows of a scan, whose row numbers are ids only where its windows are neighbours.
+fn planes(plan: &Plan, neighbours: bool) -> Result<Layout> {
+    if !neighbours || !plan.selection.is_all() {
+        let message = "backing \"alias\" has neighbouring rows: expected a range of them, or backing \"fault\"";
+        return Err(Error::argument("rows", message));
+    }
+    Layout::new(&plan.encoder, plan.rows.clone())
+}
+
 /// What a matrix of this scan would be and take.
 pub(super) fn explain(plan: &Plan) -> String {
-    let alias = match Layout::new(&plan.encoder, plan.rows.clone()) {
+    let alias = match planes(plan, true) {
         Ok(layout) => {
             let (planes, bytes) = (layout.planes(), ByteSize(layout.bytes() as u64));
             format!("alias: {planes} planes, {bytes}, for {}", ByteSize(layout.logical_bytes() as u64))
