@@ -48,7 +48,7 @@ impl Fold {
                 if self.made.is_none() && !column.ids.is_empty() {
                     let recipe = self.recipe_of(&column)?;
                     let made = kind.create(output, self.picture(&recipe))?;
-                    let most = first_lines(&recipe, bytes, made.step());
+                    let most = first_lines(&recipe, bytes, made.step(), 1);
                     wanted.windows.set(recipe.windows(&most));
                     (target, self.lines) = (Some(made), Some(most));
                 }
@@ -98,7 +98,8 @@ impl Fold {
             if self.made.is_none() {
                 let recipe = self.recipe_of(&column)?;
                 let made = kind.create(output, self.picture(&recipe))?;
-                self.lines = Some(first_lines(&recipe, bytes, made.step()));
+                let extent = recipe.place.axes[recipe.place.lead()].extent();
+                self.lines = Some(first_lines(&recipe, bytes, made.step(), extent.saturating_add(made.step())));
                 target = Some(made);
                 // Checks the values, and makes room for them.
                 self.prepare(column.dtype, column.shape.as_deref(), recipe.place.cells as u64)?;
@@ -144,19 +145,11 @@ impl Fold {
             write_lines(recipe, slab, piece.clone(), 0, target)?;
             slab.advance(recipe, piece.end)?;
         }
-        let lines = slab.lines();
-        if wanted.end > lines.end {
-            if column.ids.len() > 1 {
-                let (first, rest) = column.split();
-                self.flow_column(first, target)?;
-                return self.flow_column(rest, target);
-            }
-            let needs = format!("{} lines of {} bytes", wanted.end - lines.start, recipe.bytes(1));
-            return Err(Error::too_large(
-                "a window for this --memory",
-                needs,
-                format!("{} lines", lines.end - lines.start),
-            ));
+        // A single window has room behind whatever is not yet a whole strip.
+        if wanted.end > slab.lines().end && column.ids.len() > 1 {
+            let (first, rest) = column.split();
+            self.flow_column(first, target)?;
+            return self.flow_column(rest, target);
         }
         self.add_column(column)
     }
@@ -167,9 +160,9 @@ impl Fold {
     }
 }
 
-/// The lines of the first pass: as many as there is memory for, in whole strips.
-fn first_lines(recipe: &Recipe, bytes: u64, step: u64) -> Range<u64> {
+/// The lines of the first pass: as many as there is memory for, in whole strips, and at least so many.
+fn first_lines(recipe: &Recipe, bytes: u64, step: u64, least: u64) -> Range<u64> {
     let all = recipe.place.axes[recipe.place.lead()].len;
-    let most = recipe.lines_in(bytes);
-    0..if most < all { (most - most % step).max(step).min(all) } else { all }
+    let most = recipe.lines_in(bytes).max(least);
+    0..if most < all { most.next_multiple_of(step).min(all) } else { all }
 }

@@ -137,7 +137,7 @@ def test_files_of_polars_and_duckdb(image: np.ndarray, scene: Path, blend: str, 
         results.append(fold(made, tmp_path / "out.npy", *args))
         # The same in passes over a few lines each.
         for out in ("out.tif", "out.npy"):
-            run = windrow("fold", made, "-o", tmp_path / out, *args, "--memory", "12kB")
+            run = windrow("fold", made, "-o", tmp_path / out, *args, "--memory", "6kB")
             assert run.returncode == 0 and b" passes, in " in run.stderr, run.stderr.decode()
             np.testing.assert_array_equal(read(tmp_path / out), results[-1])
     hits = [[[] for _ in range(image.shape[1])] for _ in range(image.shape[0])]
