@@ -65,6 +65,12 @@ def batches() -> Iterator[Any]:
     yield from wr.scan(IMAGE, (5, 5), batch_rows=1000, columns=["patch"])
 
 
+read_only = pytest.mark.skipif(
+    np.lib.NumpyVersion(np.__version__) < "2.1.0", reason="DLPack had no read-only arrays"
+)
+
+
+@read_only
 def test_a_batch_is_a_tensor_without_a_copy() -> None:
     torch = pytest.importorskip("torch")
     for batch in batches():
@@ -73,7 +79,7 @@ def test_a_batch_is_a_tensor_without_a_copy() -> None:
         assert tensor.data_ptr() == patches.ctypes.data and tensor.shape == patches.shape
 
 
-@pytest.mark.skipif(np.lib.NumpyVersion(np.__version__) < "2.1.0", reason="DLPack had no read-only arrays")
+@read_only
 def test_a_batch_goes_through_dlpack_without_a_copy() -> None:
     for batch in batches():
         patches = batch["patch"]
