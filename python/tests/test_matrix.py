@@ -23,10 +23,14 @@ IMAGE = np.random.default_rng(3).integers(0, 256, (90, 700), dtype=np.uint8)
 
 
 def run(code: str, *, killed_by: int = 0) -> subprocess.CompletedProcess[str]:
-    """Runs code in an interpreter of its own, which ends well or is killed by this signal."""
+    """Runs code in an interpreter of its own, which ends well or is killed by this signal.
+
+    What numpy and windrow import when it is first needed is imported at once: code that gives its rights up may
+    not be allowed to read the folder of packages any more.
+    """
     head = """
-        import gc, os, signal, sys, threading, time
-        import numpy as np
+        import gc, os, random, signal, sys, threading, time
+        import numpy as np, numpy.ma
         import windrow as wr
         IMAGE = np.random.default_rng(3).integers(0, 256, (90, 700), dtype=np.uint8)
     """

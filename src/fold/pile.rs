@@ -20,8 +20,13 @@ pub(super) struct Frame<'a> {
 }
 
 impl Frame<'_> {
-    /// Gives the runs of all values to `sink`, in loops made for the usual lengths.
+    /// Gives the runs of all values to `sink`.
     pub(super) fn each(&self, values: &Values<'_>, sink: &mut impl Sink) {
+        self.walk.each::<0>(self, values, sink);
+    }
+
+    /// The same, in loops made for the usual lengths.
+    pub(super) fn each_unrolled(&self, values: &Values<'_>, sink: &mut impl Sink) {
         match self.walk.run() {
             4 => self.walk.each::<4>(self, values, sink),
             8 => self.walk.each::<8>(self, values, sink),

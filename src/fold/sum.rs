@@ -76,7 +76,7 @@ impl<T, S, K: Kind<T, S>> Sink for Adder<'_, T, S, K> {
 impl<T: Cell, S: Sum, K: Kind<T, S>> Pile for Summed<T, S, K> {
     fn add(&mut self, frame: &Frame<'_>, values: &Values<'_>) {
         let cells = cast::<T>(values.bytes);
-        frame.each(values, &mut Adder { sums: self.sums.cells_mut(), values: &cells, kind: &self.kind });
+        frame.each_unrolled(values, &mut Adder { sums: self.sums.cells_mut(), values: &cells, kind: &self.kind });
     }
 
     fn numbers(&self, at: usize, cover: Cover<'_>, tail: usize, to: &mut Numbers) {

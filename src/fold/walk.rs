@@ -78,7 +78,7 @@ impl Walk {
         if place.cells / run <= MOST_RUNS {
             let whole: Vec<_> = place.axes.iter().map(|axis| 0..axis.window as usize).collect();
             let mut runs = Vec::with_capacity(place.cells / run);
-            walk.cut(place, &vec![0; place.axes.len()], &whole, |run| runs.push(run));
+            walk.cut(place, &vec![0; place.axes.len()], &whole, &mut runs);
             walk.runs = runs;
         }
         walk
@@ -136,46 +136,31 @@ impl Walk {
 
     /// Gives the runs of the values of windows that reach into the slab to `sink`. `N` is the length of a run, or 0 for
     /// any.
+    ///
+    /// There is an instance for each type and blend, so it holds nothing but the loops over runs.
     #[inline(always)]
     pub(super) fn each<const N: usize>(&self, frame: &Frame<'_>, values: &Values<'_>, sink: &mut impl Sink) {
-        let place = frame.place;
-        let mut index = Index::new(place);
-        let mut starts = vec![0i64; place.axes.len()];
+        let mut reach = Reach::new(self, frame);
         for (i, &id) in values.ids.iter().enumerate() {
-            index.go(id);
+            let whole = reach.go(id);
             if !values.has(i) {
                 continue;
             }
-            let (mut at, mut whole, mut outside) = (0usize, !self.runs.is_empty(), false);
-            for (s, &a) in place.sliding.iter().enumerate() {
-                let axis = &place.axes[a];
-                let start = place.starts(s).at(index.index[s]) - if s == 0 { frame.line as i64 } else { 0 };
-                let end = start + axis.extent() as i64;
-                let len = self.axes[a].len as i64;
-                outside |= end <= 0 || start >= len;
-                whole &= start >= 0 && end <= len;
-                starts[a] = start;
-                at = at.wrapping_add((start as usize).wrapping_mul(self.axes[a].slab));
-            }
-            let value = i * place.cells;
-            if whole {
+            let value = i * frame.place.cells;
+            if let Some(at) = whole {
                 for run in &self.runs {
                     let len = if N > 0 { N } else { run.len };
                     sink.run(id, value, Run { to: at + run.to, len, ..*run });
                 }
-            } else if !outside {
-                let clip = |a: usize| match place.axes[a].starts {
-                    Some(_) => place.axes[a].clip(starts[a], self.axes[a].len),
-                    None => 0..place.axes[a].window as usize,
-                };
-                let cut: Vec<_> = (0..place.axes.len()).map(clip).collect();
-                self.cut(place, &starts, &cut, |run| sink.run(id, value, run));
+            }
+            for run in &reach.runs {
+                sink.run(id, value, *run);
             }
         }
     }
 
-    /// The runs of a value that starts at `starts`, of which the cells `cut` lie in the slab.
-    fn cut(&self, place: &Place, starts: &[i64], cut: &[Range<usize>], mut take: impl FnMut(Run)) {
+    /// Lists the runs of a value that starts at `starts`, of which the cells `cut` lie in the slab.
+    fn cut(&self, place: &Place, starts: &[i64], cut: &[Range<usize>], runs: &mut Vec<Run>) {
         if cut.iter().any(Range::is_empty) {
             return;
         }
@@ -199,7 +184,7 @@ impl Walk {
                     }
                 }
             }
-            take(run);
+            runs.push(run);
             let Some(a) = (0..outer).rev().find(|&a| index[a] + 1 < cut[a].end) else { return };
             index[a] += 1;
             for b in a + 1..outer {
@@ -212,6 +197,60 @@ impl Walk {
 /// The square of the distance of a cell from the centre of a window, in half cells.
 fn far(k: u64, window: u64) -> u64 {
     (2 * k).abs_diff(window - 1).pow(2)
+}
+
+/// How far the values of windows reach into a slab.
+struct Reach<'a> {
+    walk: &'a Walk,
+    place: &'a Place,
+    /// The first line of the slab.
+    line: i64,
+    index: Index,
+    starts: Vec<i64>,
+    cut: Vec<Range<usize>>,
+    /// The runs of the last window, unless it lies in the slab as a whole.
+    runs: Vec<Run>,
+}
+
+impl<'a> Reach<'a> {
+    fn new(walk: &'a Walk, frame: &Frame<'a>) -> Self {
+        let (place, axes) = (frame.place, frame.place.axes.len());
+        let (starts, cut) = (vec![0; axes], Vec::with_capacity(axes));
+        Self { walk, place, line: frame.line as i64, index: Index::new(place), starts, cut, runs: Vec::new() }
+    }
+
+    /// Where a window starts in the slab, if all of it lies there and its runs are those of the walk; `runs` are those of
+    /// any other.
+    #[inline(never)]
+    fn go(&mut self, id: u64) -> Option<usize> {
+        let Self { walk, place, index, starts, cut, runs, .. } = self;
+        index.go(id);
+        runs.clear();
+        let (mut at, mut whole, mut outside) = (0usize, !walk.runs.is_empty(), false);
+        for (s, &a) in place.sliding.iter().enumerate() {
+            let axis = &place.axes[a];
+            let start = place.starts(s).at(index.index[s]) - if s == 0 { self.line } else { 0 };
+            let end = start + axis.extent() as i64;
+            let len = walk.axes[a].len as i64;
+            outside |= end <= 0 || start >= len;
+            whole &= start >= 0 && end <= len;
+            starts[a] = start;
+            at = at.wrapping_add((start as usize).wrapping_mul(walk.axes[a].slab));
+        }
+        if whole {
+            return Some(at);
+        }
+        if !outside {
+            let clip = |(a, &start): (usize, &i64)| match place.axes[a].starts {
+                Some(_) => place.axes[a].clip(start, walk.axes[a].len),
+                None => 0..place.axes[a].window as usize,
+            };
+            cut.clear();
+            cut.extend(starts.iter().enumerate().map(clip));
+            walk.cut(place, starts, cut, runs);
+        }
+        None
+    }
 }
 
 /// The place of a window in the grid, which is found quickly for the window behind another one.
