@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::encode::{Column, LabelAt, Labels, Layout, Wrap, columns, flat_type, nested_type};
 use crate::rows::Step;
+use crate::source::OpenOptions;
 use crate::{DType, Error, Grid, Result, Scalar, WindowSpec};
 
 /// The key of the schema metadata under which [`TableInfo`] stands, as JSON.
@@ -82,6 +83,9 @@ pub struct TableSource {
     pub dtype: DType,
     /// The name of each axis.
     pub axes: Vec<String>,
+    /// What opens the file, besides its name.
+    #[serde(default, skip_serializing_if = "OpenOptions::is_default")]
+    pub opened: OpenOptions,
 }
 
 impl TableInfo {

@@ -8,6 +8,7 @@ use super::parse;
 use super::rows::RowArgs;
 #[cfg(feature = "parquet")]
 use crate::folder::{Check, Cut};
+use crate::source::OpenOptions;
 use crate::{AnySource, DType, Edge, Error, Layout, Nodata, PadMode, PatchScan, Result, ScanBuilder, WindowSpec};
 
 const EXAMPLES: &str = "\
@@ -45,6 +46,7 @@ Examples:
     --split train=0.8,test=0.2 --block 256x256 --part train -o train.parquet
       1,000 windows of each class, of four fifths of the image that share no pixel with the rest
   windrow export scene.tif --window 64x64 --mask field.tif --nodata file --min-valid 0.9 -o field.parquet
+  windrow export scene.bin --raw u16le:4096x4096 --window 64x64 -o scene.parquet
   windrow export scene.tif --window 64x64 -o tiles/ --file-bytes 1GiB
   windrow export scene.tif --window 64x64 -o tiles/ --file-bytes 1GiB --resume
       several Parquet files, continued after an interruption";
@@ -284,7 +286,7 @@ pub(super) struct SpecArgs {
 /// Which windows.
 #[derive(Debug, ClapArgs)]
 pub(super) struct WindowArgs {
-    /// The image: .npy, TIFF, PNG, JPEG, BMP, GIF (its first frame), WebP, PNM, TGA, QOI
+    /// The image: .npy, .npz (also scene.npz/name), TIFF, PNG, JPEG, BMP, GIF (its first frame), WebP, PNM, TGA, QOI
     #[arg(value_name = "IMAGE")]
     pub(super) image: PathBuf,
     #[command(flatten)]
@@ -295,6 +297,15 @@ pub(super) struct WindowArgs {
     /// The image of a file with several, from 0 [default: 0]
     #[arg(long, value_name = "K", allow_hyphen_values = true, help_heading = "Pixels")]
     page: Option<String>,
+    /// All pages of a TIFF as one array, with an axis 'page' in front
+    #[arg(long, help_heading = "Pixels")]
+    stack: bool,
+    /// The array of an archive with several, by name
+    #[arg(long, value_name = "NAME", help_heading = "Pixels")]
+    member: Option<String>,
+    /// What a file without a header holds: type, byte order and shape: u16le:4096x4096; @512 behind it is where it starts
+    #[arg(long, value_name = "SPEC", allow_hyphen_values = true, help_heading = "Pixels")]
+    raw: Option<String>,
 }
 
 /// What becomes of values.
@@ -406,7 +417,9 @@ impl WindowArgs {
     /// The image. Reads no pixel.
     pub(super) fn source(&self) -> Result<AnySource> {
         let page = self.page.as_deref().map(|text| parse::number("page", text)).transpose()?;
-        AnySource::open(&self.image, page)
+        let raw = self.raw.as_deref().map(str::parse).transpose()?;
+        let options = OpenOptions { page, stack: self.stack, raw, member: self.member.clone() };
+        AnySource::open_with(&self.image, &options)
     }
 
     /// The windows that were asked for, if there is a shape. Opens the image, but reads no pixel.

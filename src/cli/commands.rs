@@ -115,7 +115,9 @@ fn verify(path: &Path, image: Option<&Path>, check: Check, quiet: bool, interrup
     let manifest = folder::Manifest::read(path)?;
     let image = image.unwrap_or(Path::new(&manifest.table.source.name));
     let stop = Stop::listen(interrupted)?;
-    let image = crate::AnySource::open(image, manifest.image.page)?;
+    let opened = crate::source::OpenOptions { page: manifest.image.page, ..manifest.table.source.opened.clone() };
+    // A stack has no page, and was not opened by one.
+    let image = crate::AnySource::open_with(image, &opened)?;
     let found = folder::verify(image, path, check, |reader| stop.watch(reader))?;
     if !quiet {
         let (path, rows) = (text::printable(&path.display().to_string()), HumanCount(found.rows));

@@ -60,6 +60,7 @@ fn geometry(args: &FoldArgs, input: &Input) -> Result<Fold> {
         Error::argument("like", message)
     })?;
     let image = args.image.as_deref().unwrap_or(Path::new(&table.source.name));
+    let page = page.or(table.source.opened.page);
     placed(Fold::from_table(&table)?, args, image, page, &table.source.shape)
 }
 
