@@ -90,6 +90,11 @@ fn export(
     quiet: bool,
     interrupted: &'static str,
 ) -> Result<()> {
+    let scan = &match target {
+        Target::IpcFile | Target::IpcStream => scan.prefer_batch_bytes(ipc::BATCH_BYTES),
+        #[cfg(feature = "parquet")]
+        Target::Parquet | Target::Folder { .. } => scan.clone(),
+    };
     let (start, explain) = (Instant::now(), scan.explain());
     let (stop, bar) = (Stop::listen(interrupted)?, Bar::new(&explain, quiet));
     let watch = |reader| bar.watch(stop.watch(reader));
