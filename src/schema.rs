@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::encode::{Column, LabelAt, Labels, Layout, Wrap, columns, flat_type, nested_type};
 use crate::rows::Step;
+use crate::source::Georeference;
 use crate::{DType, Error, Grid, Result, Scalar, WindowSpec};
 
 /// The key of the schema metadata under which [`TableInfo`] stands, as JSON.
@@ -72,7 +73,7 @@ pub struct TableLabels {
 }
 
 /// The array that a table was made from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TableSource {
     /// The path of the file, or `array`.
     pub name: String,
@@ -82,6 +83,12 @@ pub struct TableSource {
     pub dtype: DType,
     /// The name of each axis.
     pub axes: Vec<String>,
+    /// The reduced copy of the image, if it is one: counted from 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overview: Option<usize>,
+    /// Where the pixels lie on the map, if the source says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub georeference: Option<Georeference>,
 }
 
 impl TableInfo {
@@ -122,6 +129,10 @@ fn field(grid: &Grid, column: Column, info: &TableInfo) -> Field {
         Column::Window => Field::new("window", DataType::UInt64, nullable),
         Column::Start(sliding) => {
             Field::new(&grid.axes()[grid.sliding_axes()[sliding]].name, DataType::Int64, nullable)
+        }
+        Column::Map(coordinate) => {
+            let names = info.source.georeference.map_or(["easting", "northing"], |place| place.names());
+            Field::new(names[coordinate], DataType::Float64, nullable)
         }
         Column::Pixel(pixel) => Field::new(columns::name(&info.patch_shape, pixel), info.dtype.arrow(), nullable),
         Column::Valid => Field::new("valid", DataType::Boolean, false),

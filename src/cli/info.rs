@@ -70,7 +70,7 @@ impl<'a> SourceInfo<'a> {
     }
 }
 
-fn to_json(value: &impl Serialize) -> Result<String> {
+pub(super) fn to_json(value: &impl Serialize) -> Result<String> {
     serde_json::to_string_pretty(value)
         .map_err(|error| Error::format("info", format!("can't be written as JSON: {error}")))
 }

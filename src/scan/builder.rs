@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::columns::{self, row_bytes};
 use super::{PatchScan, Plan};
-use crate::encode::{Conversion, Encoder, LabelAt, Labels, Layout, Marker, Nodata, Wrap};
+use crate::encode::{Conversion, Coords, Encoder, LabelAt, Labels, Layout, Map, Marker, Nodata, Wrap};
 use crate::rows::Selection;
 use crate::schema::{TableInfo, TableLabels, TableSource, schema};
 use crate::source::AnySource;
@@ -44,6 +44,7 @@ pub struct ScanBuilder {
     grid_of_rows: Option<Grid>,
     rows: Option<(Bound<u64>, Bound<u64>)>,
     columns: Option<Vec<String>>,
+    coords: Coords,
     layout: Layout,
     wrap: Wrap,
     dtype: Option<DType>,
@@ -67,6 +68,7 @@ impl ScanBuilder {
             grid_of_rows: None,
             rows: None,
             columns: None,
+            coords: Coords::Pixel,
             layout: Layout::Tensor,
             wrap: Wrap::Null,
             dtype: None,
@@ -110,6 +112,22 @@ impl ScanBuilder {
     /// if `patch` is among them.
     pub fn columns<S: Into<String>>(mut self, columns: impl IntoIterator<Item = S>) -> Self {
         self.columns = Some(columns.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Which coordinates the table has. Default: [`Coords::Pixel`], where windows start. [`Coords::Map`] adds where their
+    /// middles lie on the map, in `float64`: the columns `easting` and `northing`, or `longitude` and `latitude` in a
+    /// geographic system. They can also be named among the [`columns`](Self::columns).
+    ///
+    /// ```no_run
+    /// use windrow::{AnySource, Coords, PatchScan, WindowSpec};
+    ///
+    /// let scene = AnySource::open("scene.tif", None)?;
+    /// let scan = PatchScan::builder(scene, WindowSpec::new([64, 64]).step(64)).coords(Coords::Map).build()?;
+    /// # Ok::<(), windrow::Error>(())
+    /// ```
+    pub fn coords(mut self, coords: Coords) -> Self {
+        self.coords = coords;
         self
     }
 
@@ -216,6 +234,27 @@ impl ScanBuilder {
         self
     }
 
+    /// How patches will be held.
+    pub(crate) fn asked_layout(&self) -> Layout {
+        self.layout
+    }
+
+    /// The columns that were asked for, which are forgotten.
+    pub(crate) fn take_columns(&mut self) -> Option<Vec<String>> {
+        self.columns.take()
+    }
+
+    /// These columns, whatever was asked for before.
+    pub(crate) fn only_columns(mut self, columns: &[String]) -> Self {
+        self.coords = Coords::Pixel;
+        self.columns(columns.iter().cloned())
+    }
+
+    /// Rows of a batch of tables like that of `scan`, however many they have.
+    pub(crate) fn rows_of_batches(&self, scan: &PatchScan) -> Result<u64> {
+        self.resolve_batch_rows(scan.explain().row_bytes, u64::MAX)
+    }
+
     /// Checks all of it and makes the plan. Reads no pixel.
     ///
     /// # Errors
@@ -234,9 +273,21 @@ impl ScanBuilder {
         let labels = self.resolve_labels(&grid)?;
         check_nulls(self.layout, nodata.is_some(), labels.is_some())?;
         super::rows::check_layout(self.layout, &selection)?;
+        let georeference = self.source.georeference();
+        let map = georeference.and_then(|place| Map::new(&grid, place));
+        if self.coords == Coords::Map && map.is_none() {
+            let message = format!(
+                "{} does not say where on the map it lies: expected a TIFF file with the tags ModelPixelScale and \
+                 ModelTiepoint, or ModelTransformation",
+                info.name
+            );
+            return Err(Error::argument("coords", message));
+        }
+        let names = georeference.filter(|_| map.is_some()).map(|place| place.names());
         let columns = columns::resolve(
-            &columns::all(&grid, self.layout, self.wrap, nodata.is_some(), labels.is_some()),
+            &columns::all(&grid, self.layout, self.wrap, names, nodata.is_some(), labels.is_some()),
             self.columns.as_deref(),
+            self.coords,
         )?;
         let dtype = self.dtype.unwrap_or(if (self.scale, self.offset) == (1.0, 0.0) || info.dtype.is_float() {
             info.dtype
@@ -256,6 +307,8 @@ impl ScanBuilder {
                 shape: info.shape.clone(),
                 dtype: info.dtype,
                 axes: grid.axes().iter().map(|axis| axis.name.clone()).collect(),
+                overview: self.source.overview(),
+                georeference,
             },
             window: self.spec.clone(),
             patch_shape: grid.patch_shape(),
@@ -282,7 +335,7 @@ impl ScanBuilder {
         let (layout, wrap, dtype) = (self.layout, self.wrap, info.dtype);
         let labels = labels.map(Arc::new);
         let encoder =
-            Arc::new(Encoder { grid, columns, layout, wrap, dtype, conversion, fill, nodata, labels, schema });
+            Arc::new(Encoder { grid, columns, layout, wrap, dtype, conversion, fill, nodata, labels, map, schema });
         Ok(PatchScan(Arc::new(Plan {
             source: self.source,
             spec: self.spec,
@@ -401,7 +454,7 @@ pub(super) fn over(name: &'static str, grid: &Grid, image: &AnySource, array: &A
         return Err(Error::argument(name, message));
     }
     if let (Some(here), Some(there)) = (array.georeference(), image.georeference())
-        && here != there
+        && !here.same_place(&there)
     {
         let message =
             format!("{} lies elsewhere: its pixels are at {here}, those of the image at {there}", array.info().name);

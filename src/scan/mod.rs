@@ -194,6 +194,16 @@ impl PatchScan {
         PatchReader::new(&self.0, self.0.batch_rows, self.0.prefetch)
     }
 
+    /// Starts reading on the caller's own thread alone.
+    pub(crate) fn reader_here(&self) -> Result<PatchReader> {
+        PatchReader::new(&self.0, self.0.batch_rows, 0)
+    }
+
+    /// The type of the pixels in the table.
+    pub(crate) fn pixel_type(&self) -> crate::DType {
+        self.0.encoder.out_dtype()
+    }
+
     /// Starts reading the patches as column-major matrices.
     ///
     /// # Errors

@@ -7,6 +7,7 @@
 mod bands;
 mod file;
 mod format;
+mod georeference;
 #[cfg(any(feature = "image", feature = "tiff"))]
 mod guard;
 mod identity;
@@ -25,6 +26,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub(crate) use bands::{Band, Bands, band_bytes, pass_bytes};
+pub use georeference::{Crs, Georeference, PixelIs};
 pub use identity::Identity;
 #[cfg(feature = "image")]
 pub use image::ImageSource;
@@ -86,8 +88,13 @@ pub trait Source: fmt::Debug + Send + Sync {
         None
     }
 
-    /// Where the pixels lie in the world, if the source says so: a text that is the same for the same place.
-    fn georeference(&self) -> Option<String> {
+    /// Where the pixels lie on the map, if the source says so. The axes that do are the first two, y and x.
+    fn georeference(&self) -> Option<Georeference> {
+        None
+    }
+
+    /// Which reduced copy of an image this is, if it is one.
+    fn overview(&self) -> Option<usize> {
         None
     }
 
@@ -135,6 +142,27 @@ impl AnySource {
     pub fn open(path: impl AsRef<Path>, page: Option<usize>) -> Result<Self> {
         open(path.as_ref(), page)
     }
+
+    /// A reduced copy of an image, counted from 0 as GDAL does: the overviews of a TIFF file. `page` is the image whose
+    /// copy it is.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), and if the image has no such copy: the error lists those that it has.
+    pub fn open_overview(path: impl AsRef<Path>, page: Option<usize>, overview: usize) -> Result<Self> {
+        let path = path.as_ref();
+        #[cfg(feature = "tiff")]
+        if Format::of(&DataFile::open(path)?)? == Format::Tiff {
+            return Ok(Self::new(TiffSource::open_overview(path, page.unwrap_or(0), Some(overview))?));
+        }
+        open(path, page)?;
+        let message = format!("no overview {overview}: the file has one resolution, only TIFF files may have several");
+        Err(crate::Error::unsupported(path.display().to_string(), message))
+    }
+}
+
+/// Whether a file is called as an image that this build reads.
+pub(crate) fn is_image_name(path: &Path) -> bool {
+    Format::of_name(path).is_some_and(Format::is_built)
 }
 
 /// Opens a file with the reader of its format.

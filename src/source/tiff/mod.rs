@@ -20,7 +20,7 @@ pub(crate) use self::geo::AxisMap;
 pub use self::geo::GeoTags;
 use self::page::{Compression, Page};
 use super::file::{DataFile, Stamp};
-use super::{Identity, Region, RegionReader, Source, SourceInfo};
+use super::{Georeference, Identity, Region, RegionReader, Source, SourceInfo};
 use crate::{BufferPool, Result, Scalar, StridedView};
 
 /// One page of a TIFF file.
@@ -42,6 +42,7 @@ pub struct TiffSource {
     path: PathBuf,
     stamp: Stamp,
     number: usize,
+    overview: Option<usize>,
     page: Arc<Page>,
     /// How often each chunk was decoded, over all passes.
     #[cfg(test)]
@@ -55,9 +56,19 @@ impl TiffSource {
     /// If the file can't be read or has no such page, its tags contradict each other, claim more than the file holds,
     /// or speak of a compression or a kind of pixel that is not read here.
     pub fn open(path: impl AsRef<Path>, page: usize) -> Result<Self> {
+        Self::open_overview(path, page, None)
+    }
+
+    /// A reduced copy of page `page`: overview `overview`, counted from 0 as GDAL does, of those that follow the page in
+    /// the file (cloud-optimized GeoTIFF) or lie below it (OME-TIFF); without one the page itself. It lies where the page
+    /// lies, and has its value for missing pixels.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), and if there is no such copy: the error lists those that there are.
+    pub fn open_overview(path: impl AsRef<Path>, page: usize, overview: Option<usize>) -> Result<Self> {
         let file = DataFile::open(path.as_ref())?;
         let number = page;
-        let page = Page::read(&file, number)?;
+        let page = Page::read(&file, number, overview)?;
         let mut shape = vec![page.height, page.width];
         let rows = if page.rows_are_free() && !page.tiled { 1 } else { page.chunk_height };
         let mut chunk = vec![rows, page.chunk_width];
@@ -81,6 +92,7 @@ impl TiffSource {
             path: path.as_ref().to_owned(),
             stamp: file.stamp(),
             number,
+            overview,
             #[cfg(test)]
             decoded: Arc::new(Mutex::new(vec![0; page.chunks.len()])),
             page: Arc::new(page),
@@ -97,17 +109,22 @@ impl Source for TiffSource {
         self.page.nodata()
     }
 
-    fn georeference(&self) -> Option<String> {
-        self.page.georeference.clone()
+    fn georeference(&self) -> Option<Georeference> {
+        self.page.geo.georeference()
+    }
+
+    fn overview(&self) -> Option<usize> {
+        self.overview
     }
 
     fn identity(&self) -> Result<Identity> {
-        DataFile::reopen(&self.path, &self.stamp)?.identity(Some(self.number))
+        let identity = DataFile::reopen(&self.path, &self.stamp)?.identity(Some(self.number))?;
+        Ok(Identity { overview: self.overview, ..identity })
     }
 
     fn open(&self, pool: &BufferPool) -> Result<Box<dyn RegionReader>> {
         let file = DataFile::reopen(&self.path, &self.stamp)?;
-        if Page::read(&file, self.number)? != *self.page {
+        if Page::read(&file, self.number, self.overview)? != *self.page {
             return Err(file.broken("the file changed: its tags are no longer the ones that it had"));
         }
         Ok(Box::new(TiffReader {
