@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyCapsule};
 use windrow::sink::ipc::{self, IpcOptions};
 use windrow::sink::parquet::{self, ParquetOptions};
+use windrow::source::OpenOptions;
 use windrow::virtual_matrix::MatrixOptions;
 use windrow::{Amount, AnySource, ContactSheet, Edge, Layout, Nodata, Pads, PatchScan, ScanBuilder, Split, WindowSpec};
 
@@ -77,7 +78,8 @@ enum From<'py> {
 impl Plan {
     #[new]
     #[pyo3(signature = (source, *, window_shape, step, dilation, edge, pad, pad_mode, pad_value, axes, layout, wrap, columns,
-                        dtype, scale, offset, lossy, nodata, labels, label_at, label_nodata, batch_rows, batch_bytes, page))]
+                        dtype, scale, offset, lossy, nodata, labels, label_at, label_nodata, batch_rows, batch_bytes, page, stack,
+                        member, raw))]
     #[expect(clippy::too_many_arguments, reason = "one an option; the Python side names and documents them")]
     fn new(
         py: Python<'_>,
@@ -104,6 +106,9 @@ impl Plan {
         batch_rows: Option<u64>,
         batch_bytes: Option<u64>,
         page: Option<usize>,
+        stack: bool,
+        member: Option<String>,
+        raw: Option<&str>,
     ) -> PyResult<Self> {
         let spec = WindowSpec {
             window_shape,
@@ -115,7 +120,8 @@ impl Plan {
             pad_value: pad_value.into(),
             axes: axes.map(|axes| axes.into_iter().map(Into::into).collect()),
         };
-        let source = source.open(py, page)?;
+        let raw = raw.map(str::parse).transpose().map_err(to_py)?;
+        let source = source.open(py, &OpenOptions { page, stack, raw, member })?;
         let mut builder = PatchScan::builder(source, spec)
             .layout(layout.parse().map_err(to_py)?)
             .wrap(wrap.parse().map_err(to_py)?)
@@ -139,7 +145,7 @@ impl Plan {
             builder = builder.nodata(Nodata::try_from(nodata)?);
         }
         if let Some(labels) = labels {
-            builder = builder.labels(labels.open(py, None)?, label_at.parse().map_err(to_py)?);
+            builder = builder.labels(labels.open(py, &OpenOptions::new())?, label_at.parse().map_err(to_py)?);
         }
         if let Some(nodata) = label_nodata {
             builder = builder.label_nodata(Nodata::try_from(nodata)?);
@@ -166,7 +172,7 @@ impl Plan {
 
     /// Windows in a region.
     fn mask(&self, py: Python<'_>, mask: From<'_>, at: &str) -> PyResult<Self> {
-        let (mask, at) = (mask.open(py, None)?, at.parse().map_err(to_py)?);
+        let (mask, at) = (mask.open(py, &OpenOptions::new())?, at.parse().map_err(to_py)?);
         let scan = self.readable()?;
         Ok(self.chosen(py.detach(|| scan.mask(mask, at)).map_err(to_py)?))
     }
@@ -447,10 +453,10 @@ impl Plan {
 }
 
 impl From<'_> {
-    fn open(self, py: Python<'_>, page: Option<usize>) -> PyResult<AnySource> {
+    fn open(self, py: Python<'_>, options: &OpenOptions) -> PyResult<AnySource> {
         match self {
             From::Array(array) => Ok(AnySource::from(view_of(&array)?)),
-            From::Path(path) => py.detach(|| AnySource::open(path, page)).map_err(to_py),
+            From::Path(path) => py.detach(|| AnySource::open_with(path, options)).map_err(to_py),
         }
     }
 }

@@ -46,8 +46,7 @@ pub(super) fn run(args: Args) -> Result<()> {
             }
             let stop = Stop::listen(interrupted)?;
             let (pass, reader) = Pass::start(&tiles, quiet)?;
-            let written =
-                target.write(stop.watch(reader), &output, IpcOptions { compression, store_columns })?;
+            let written = target.write(stop.watch(reader), &output, IpcOptions { compression, store_columns })?;
             pass.end(Some((&output, written)), report.as_deref(), quiet)
         }
         Command::Export { scan, output, compression, store_columns, folder, quiet } => {
@@ -149,11 +148,9 @@ fn verify(path: &Path, image: Option<&Path>, check: Check, quiet: bool, interrup
     let manifest = folder::Manifest::read(path)?;
     let image = image.unwrap_or(Path::new(&manifest.table.source.name));
     let stop = Stop::listen(interrupted)?;
-    let page = manifest.image.page;
-    let image = match manifest.image.overview {
-        Some(overview) => crate::AnySource::open_overview(image, page, overview)?,
-        None => crate::AnySource::open(image, page)?,
-    };
+    let opened = crate::source::OpenOptions { page: manifest.image.page, ..manifest.table.source.opened.clone() };
+    // A stack has no page, and was not opened by one.
+    let image = crate::AnySource::open_with(image, &opened)?;
     let found = folder::verify(image, path, check, |reader| stop.watch(reader))?;
     if !quiet {
         let (path, rows) = (text::printable(&path.display().to_string()), HumanCount(found.rows));
@@ -299,13 +296,12 @@ impl Target {
         match self {
             #[cfg(feature = "parquet")]
             Target::Folder { .. } => {
-                let message = format!("{} is a folder, which holds the table of one image: expected a file", path.display());
+                let message =
+                    format!("{} is a folder, which holds the table of one image: expected a file", path.display());
                 Err(Error::argument("output", message))
             }
             #[cfg(feature = "parquet")]
-            Target::Parquet => {
-                crate::sink::parquet::write(reader, path, &parquet_options(options))
-            }
+            Target::Parquet => crate::sink::parquet::write(reader, path, &parquet_options(options)),
             Target::IpcFile => ipc::write_file(reader, path, &options),
             Target::IpcStream => ipc::write_stream_file(reader, path, &options),
         }

@@ -58,7 +58,7 @@ enum Prepared {
 /// An image whose turn it is.
 enum Turn {
     Rows(Vec<RecordBatch>),
-    Reader(PatchReader),
+    Reader(Box<PatchReader>),
 }
 
 impl Plan {
@@ -127,13 +127,13 @@ impl CollectionReader {
     fn turn(&mut self) -> Option<(usize, Result<Turn>)> {
         let open = |prepared| match prepared {
             Prepared::Rows(rows) => Ok(Turn::Rows(rows)),
-            Prepared::Scan(scan) => scan.reader().map(Turn::Reader),
+            Prepared::Scan(scan) => scan.reader().map(|reader| Turn::Reader(Box::new(reader))),
         };
         self.order();
         if let Some((image, coming)) = self.coming.pop_front() {
             let turn = match coming {
                 Coming::Preparing(job) => job.wait().and_then(open),
-                Coming::Opening(job) => job.wait().map(Turn::Reader),
+                Coming::Opening(job) => job.wait().map(|reader| Turn::Reader(Box::new(reader))),
             };
             self.order();
             return Some((image, turn));
@@ -191,7 +191,7 @@ impl CollectionReader {
             Some((image, Ok(Turn::Rows(batches)))) => {
                 batches.into_iter().try_for_each(|batch| self.push(image, batch))?;
             }
-            Some((image, Ok(Turn::Reader(reader)))) => self.current = Some((image, reader, 0)),
+            Some((image, Ok(Turn::Reader(reader)))) => self.current = Some((image, *reader, 0)),
             Some((image, Err(error))) => self.bad(image, error, 0)?,
         }
         Ok(true)
@@ -224,7 +224,8 @@ impl CollectionReader {
         for slot in &self.plan.slots {
             columns.push(match slot {
                 Slot::Image => {
-                    let keys = pieces.iter().flat_map(|(image, batch)| std::iter::repeat_n(*image as i32, batch.num_rows()));
+                    let keys =
+                        pieces.iter().flat_map(|(image, batch)| std::iter::repeat_n(*image as i32, batch.num_rows()));
                     let keys = Int32Array::from_iter_values(keys);
                     Arc::new(DictionaryArray::try_new(keys, self.plan.names.clone())?) as ArrayRef
                 }

@@ -307,7 +307,7 @@ impl ScanBuilder {
                 shape: info.shape.clone(),
                 dtype: info.dtype,
                 axes: grid.axes().iter().map(|axis| axis.name.clone()).collect(),
-                overview: self.source.overview(),
+                opened: self.source.options(),
                 georeference,
             },
             window: self.spec.clone(),

@@ -60,6 +60,9 @@ def scan(
     batch_rows: int | None = None,
     batch_bytes: int | None = None,
     page: int | None = None,
+    stack: bool = False,
+    member: str | None = None,
+    raw: str | None = None,
 ) -> Scan:
     """The sliding windows of an array or image file as a lazy table. Reads no pixel.
 
@@ -103,8 +106,14 @@ def scan(
         window, "center", "majority", "mean" or "patch"; and the label of pixels that have none.
     batch_rows, batch_bytes
         The size of a batch. Default: about 2 MiB.
-    page
-        Which image of a file with several.
+    page, stack
+        Which image of a file with several, or all pages of a TIFF as one array with an axis ``page`` in front.
+    member
+        The array of an archive with several, by name. As part of the path, it does for labels and masks too:
+        ``"scene.npz/name"``.
+    raw
+        What a file without a header holds: type, byte order and shape, ``"u16le:4096x4096"``; ``"@512"`` behind it is the
+        byte where it starts.
     """
     options = dict(
         window_shape=_lengths("window_shape", window_shape),
@@ -129,6 +138,9 @@ def scan(
         batch_rows=_count("batch_rows", batch_rows),
         batch_bytes=_count("batch_bytes", batch_bytes),
         page=_count("page", page),
+        stack=bool(stack),
+        member=member,
+        raw=raw,
     )
     made = Scan._make(resolve(source), options)
     return made if rows is None else made._then("with_rows", *_bounds(rows, len(made)))

@@ -55,6 +55,9 @@ class Plan:
         batch_rows: int | None,
         batch_bytes: int | None,
         page: int | None,
+        stack: bool,
+        member: str | None,
+        raw: str | None,
     ) -> Self: ...
     def with_rows(self, start: int, end: int) -> Plan: ...
     def with_windows(self, windows: npt.NDArray[np.uint64]) -> Plan: ...
