@@ -1,7 +1,6 @@
 //! Work on rayon's pool whose result is waited for in order.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-#[cfg(any(feature = "ipc", feature = "parquet"))]
 use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 
 use crate::{ErrorKind, Result};
@@ -16,10 +15,8 @@ pub(crate) fn caught<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
 }
 
 /// Something that is made on rayon's pool.
-#[cfg(any(feature = "ipc", feature = "parquet"))]
 pub(crate) struct Job<T>(Receiver<Result<T>>);
 
-#[cfg(any(feature = "ipc", feature = "parquet"))]
 impl<T: Send + 'static> Job<T> {
     /// Starts `work`. If it panics, that is the job's error. A job that is dropped runs on for nobody.
     pub(crate) fn spawn(work: impl FnOnce() -> Result<T> + Send + 'static) -> Self {
@@ -30,6 +27,19 @@ impl<T: Send + 'static> Job<T> {
             let _ = sender.send(result);
         });
         Self(receiver)
+    }
+
+    /// A job whose result is there.
+    pub(crate) fn done(result: Result<T>) -> Self {
+        let (sender, receiver) = sync_channel(1);
+        // There is room for one.
+        let _ = sender.send(result);
+        Self(receiver)
+    }
+
+    /// The result, if it is there; it is given once.
+    pub(crate) fn poll(&self) -> Option<Result<T>> {
+        self.0.try_recv().ok()
     }
 
     /// Waits for the result. A thread of rayon's pool works on other jobs meanwhile: if all of them only waited, nobody

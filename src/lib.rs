@@ -18,6 +18,7 @@ mod boxes;
 mod buffer;
 #[cfg(feature = "cli")]
 pub mod cli;
+pub mod collection;
 mod digest;
 mod dtype;
 mod encode;
@@ -53,7 +54,7 @@ mod window;
 pub use buffer::{BufferPool, PoolBuf};
 pub use digest::Digest;
 pub use dtype::{DType, Pixel, Scalar};
-pub use encode::{LabelAt, Layout, Nodata, Wrap};
+pub use encode::{Coords, LabelAt, Layout, Nodata, Wrap};
 pub use error::{Error, ErrorKind, Result};
 pub use matrix::MatrixReader;
 pub use reader::PatchReader;

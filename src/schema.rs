@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::encode::{Column, LabelAt, Labels, Layout, Wrap, columns, flat_type, nested_type};
 use crate::rows::Step;
-use crate::source::OpenOptions;
+use crate::source::{Georeference, OpenOptions};
 use crate::{DType, Error, Grid, Result, Scalar, WindowSpec};
 
 /// The key of the schema metadata under which [`TableInfo`] stands, as JSON.
@@ -73,7 +73,7 @@ pub struct TableLabels {
 }
 
 /// The array that a table was made from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TableSource {
     /// The path of the file, or `array`.
     pub name: String,
@@ -86,6 +86,9 @@ pub struct TableSource {
     /// What opens the file, besides its name.
     #[serde(default, skip_serializing_if = "OpenOptions::is_default")]
     pub opened: OpenOptions,
+    /// Where the pixels lie on the map, if the source says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub georeference: Option<Georeference>,
 }
 
 impl TableInfo {
@@ -126,6 +129,10 @@ fn field(grid: &Grid, column: Column, info: &TableInfo) -> Field {
         Column::Window => Field::new("window", DataType::UInt64, nullable),
         Column::Start(sliding) => {
             Field::new(&grid.axes()[grid.sliding_axes()[sliding]].name, DataType::Int64, nullable)
+        }
+        Column::Map(coordinate) => {
+            let names = info.source.georeference.map_or(["easting", "northing"], |place| place.names());
+            Field::new(names[coordinate], DataType::Float64, nullable)
         }
         Column::Pixel(pixel) => Field::new(columns::name(&info.patch_shape, pixel), info.dtype.arrow(), nullable),
         Column::Valid => Field::new("valid", DataType::Boolean, false),

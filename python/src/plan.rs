@@ -441,7 +441,8 @@ impl Plan {
     ) -> PyResult<(u64, u64)> {
         let compression = compression.parse().map_err(to_py)?;
         let options = IpcOptions { compression, store_columns };
-        watch::run(py, self.readable()?, progress, |reader| {
+        let scan = self.readable()?.prefer_batch_bytes(ipc::BATCH_BYTES);
+        watch::run(py, scan, progress, |reader| {
             if stream {
                 ipc::write_stream_file(reader, &path, &options)
             } else {

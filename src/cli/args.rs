@@ -1,11 +1,13 @@
 //! The arguments, as clap reads them. Values are texts here; [`resolve`](ScanArgs::resolve) gives them their meaning.
 
+use std::ops::{Bound, RangeBounds};
 use std::path::{Path, PathBuf};
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
 use super::parse;
 use super::rows::RowArgs;
+use crate::collection::{self, PatchCollection, is_several};
 #[cfg(feature = "parquet")]
 use crate::folder::{Check, Cut};
 use crate::source::OpenOptions;
@@ -46,6 +48,8 @@ Examples:
     --split train=0.8,test=0.2 --block 256x256 --part train -o train.parquet
       1,000 windows of each class, of four fifths of the image that share no pixel with the rest
   windrow export scene.tif --window 64x64 --mask field.tif --nodata file --min-valid 0.9 -o field.parquet
+  windrow export 'tiles/*.png' --window 8x8 -o patches.parquet
+      many images as one table, with a column 'image'
   windrow export scene.bin --raw u16le:4096x4096 --window 64x64 -o scene.parquet
   windrow export scene.tif --window 64x64 -o tiles/ --file-bytes 1GiB
   windrow export scene.tif --window 64x64 -o tiles/ --file-bytes 1GiB --resume
@@ -286,9 +290,10 @@ pub(super) struct SpecArgs {
 /// Which windows.
 #[derive(Debug, ClapArgs)]
 pub(super) struct WindowArgs {
-    /// The image: .npy, .npz (also scene.npz/name), TIFF, PNG, JPEG, BMP, GIF (its first frame), WebP, PNM, TGA, QOI
-    #[arg(value_name = "IMAGE")]
-    pub(super) image: PathBuf,
+    /// The image: .npy, .npz (also scene.npz/name), TIFF, PNG, JPEG, BMP, GIF (its first frame), WebP, PNM, TGA, QOI. Several
+    /// images, a folder of them, or a pattern such as 'tiles/*.png' are one table with a column 'image'
+    #[arg(value_name = "IMAGE", required = true, num_args = 1..)]
+    pub(super) images: Vec<PathBuf>,
     #[command(flatten)]
     spec: SpecArgs,
     /// Only these rows: 0..1000
@@ -297,6 +302,9 @@ pub(super) struct WindowArgs {
     /// The image of a file with several, from 0 [default: 0]
     #[arg(long, value_name = "K", allow_hyphen_values = true, help_heading = "Pixels")]
     page: Option<String>,
+    /// A reduced copy of the image: the overview K of a TIFF file, from 0, as GDAL counts them
+    #[arg(long, value_name = "K", allow_hyphen_values = true, help_heading = "Pixels")]
+    overview: Option<String>,
     /// All pages of a TIFF as one array, with an axis 'page' in front
     #[arg(long, help_heading = "Pixels")]
     stack: bool,
@@ -342,6 +350,9 @@ pub(super) struct FoldArgs {
     /// The image of a file with several, from 0 [default: 0]
     #[arg(long, value_name = "K", allow_hyphen_values = true, help_heading = "Windows")]
     pub(super) page: Option<String>,
+    /// The reduced copy of the image that was scanned, from 0 [default: as the file of values says]
+    #[arg(long, value_name = "K", allow_hyphen_values = true, help_heading = "Windows")]
+    pub(super) overview: Option<String>,
     /// What cells are that no window covers [default: the value for missing pixels of the image that was scanned, or else
     /// NaN, or 0 for integers]
     #[arg(long, value_name = "VALUE", allow_hyphen_values = true, help_heading = "Output")]
@@ -365,9 +376,17 @@ pub(super) struct ScanArgs {
     pub(super) windows: WindowArgs,
     #[command(flatten)]
     pub(super) chosen: RowArgs,
+    /// Of several images: leave out those that are broken or unlike the first one, and write which they are into this
+    /// file, as JSON
+    #[arg(long, value_name = "REPORT", help_heading = "Table")]
+    pub(super) skip_bad: Option<PathBuf>,
     /// Only these columns: window,y,x,patch
     #[arg(long, value_name = "NAMES", help_heading = "Table")]
     columns: Option<String>,
+    /// pixel: where windows start; map: also where their middles lie on the map, as easting and northing or longitude
+    /// and latitude [default: pixel]
+    #[arg(long, value_name = "pixel|map", help_heading = "Table")]
+    coords: Option<String>,
     /// How patches are held: tensor, fixed-shape-tensor, binary or columns
     #[arg(long, value_name = "LAYOUT", default_value = "tensor", help_heading = "Table")]
     layout: String,
@@ -414,12 +433,27 @@ pub(super) struct ScanArgs {
 }
 
 impl WindowArgs {
+    /// Whether this is one image.
+    pub(super) fn is_one(&self) -> bool {
+        self.images.len() == 1 && !is_several(&self.images[0])
+    }
+
     /// The image. Reads no pixel.
     pub(super) fn source(&self) -> Result<AnySource> {
+        if !self.is_one() {
+            let message = "several images: expected one (export, stream and info take a folder or pattern)";
+            return Err(Error::argument("image", message));
+        }
+        self.open(&self.images[0])
+    }
+
+    /// An image of several, or the one.
+    fn open(&self, image: &Path) -> Result<AnySource> {
         let page = self.page.as_deref().map(|text| parse::number("page", text)).transpose()?;
+        let overview = self.overview.as_deref().map(|text| parse::number("overview", text)).transpose()?;
         let raw = self.raw.as_deref().map(str::parse).transpose()?;
-        let options = OpenOptions { page, stack: self.stack, raw, member: self.member.clone() };
-        AnySource::open_with(&self.image, &options)
+        let options = OpenOptions { page, overview, stack: self.stack, raw, member: self.member.clone() };
+        AnySource::open_with(image, &options)
     }
 
     /// The windows that were asked for, if there is a shape. Opens the image, but reads no pixel.
@@ -497,6 +531,9 @@ impl ScanArgs {
     /// The scan that was asked for, if there is a window, and what is to be said about its rows. Reads no pixel, unless
     /// rows are chosen by their pixels.
     pub(super) fn scan(&self) -> Result<Option<(PatchScan, Vec<String>)>> {
+        if self.skip_bad.is_some() {
+            return Err(Error::argument("skip_bad", "goes with several images, a folder or a pattern"));
+        }
         let Some(builder) = self.windows.builder()? else { return Ok(None) };
         let (scan, notes) = self.chosen.choose(self.options(builder)?.build()?)?;
         Ok(Some((scan, notes)))
@@ -507,6 +544,35 @@ impl ScanArgs {
         self.scan()?.ok_or_else(no_window)
     }
 
+    /// The table of several images. Opens the first one.
+    pub(super) fn collection(self) -> Result<PatchCollection> {
+        let spec = self.windows.spec.resolve()?.ok_or_else(no_window)?;
+        if let Some(name) = self.chosen.given() {
+            return Err(Error::argument(name, "chooses rows of one image: of several, only --rows 0..N can be chosen"));
+        }
+        if self.labels.is_some() {
+            return Err(Error::argument("labels", "are those of one image, not of several"));
+        }
+        let rows = self.windows.rows.as_deref().map(parse::rows).transpose()?;
+        let head = match rows.map(|rows| (rows.start_bound().cloned(), rows.end_bound().cloned())) {
+            None => None,
+            Some((Bound::Unbounded | Bound::Included(0), Bound::Excluded(end))) => Some(end),
+            Some(_) => {
+                let message = "of several images only the first rows can be chosen: expected 0..N";
+                return Err(Error::argument("rows", message));
+            }
+        };
+        let paths = collection::paths(&self.windows.images)?;
+        let skip_bad = self.skip_bad.is_some();
+        let make = move |image: &Path| self.options(PatchScan::builder(self.windows.open(image)?, spec.clone()));
+        let all =
+            if skip_bad { PatchCollection::skipping_bad(paths, make)? } else { PatchCollection::new(paths, make)? };
+        Ok(match head {
+            Some(rows) => all.head(rows),
+            None => all,
+        })
+    }
+
     fn options(&self, mut builder: ScanBuilder) -> Result<ScanBuilder> {
         builder = builder.layout(self.layout.parse::<Layout>()?).lossy(self.lossy);
         if let Some(wrap) = &self.wrap {
@@ -514,6 +580,9 @@ impl ScanArgs {
         }
         if let Some(columns) = &self.columns {
             builder = builder.columns(columns.split(',').map(str::trim));
+        }
+        if let Some(coords) = &self.coords {
+            builder = builder.coords(coords.parse()?);
         }
         if let Some(dtype) = &self.dtype {
             builder = builder.dtype(dtype.parse::<DType>()?);

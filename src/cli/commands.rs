@@ -4,10 +4,12 @@ use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::time::Instant;
 
+use arrow_array::RecordBatchReader;
 #[cfg(feature = "parquet")]
 use indicatif::HumanCount;
 
 use super::args::{Args, Command, FolderArgs, ScanArgs, is_folder};
+use super::collection::Pass;
 use super::fold;
 use super::info::{ScanInfo, SourceInfo};
 use super::progress::{Bar, summary};
@@ -27,10 +29,29 @@ pub(super) const STDOUT: &str = "standard output";
 pub(super) fn run(args: Args) -> Result<()> {
     let interrupted = args.interrupted();
     match args.command {
+        Command::Info { scan, json } if !scan.windows.is_one() => {
+            let explain = scan.collection()?.explain()?;
+            let text = if json { super::info::to_json(&explain)? } else { explain.to_string() };
+            writeln!(io::stdout().lock(), "{text}").map_err(stdout_error)
+        }
         Command::Info { scan, json } => info(&scan, json),
+        Command::Export { scan, output, compression, store_columns, folder, quiet } if !scan.windows.is_one() => {
+            let target = Target::of(&output, &folder)?;
+            let compression = compression.map(|text| text.parse()).transpose()?.unwrap_or_default();
+            let report = scan.skip_bad.clone();
+            let tiles = scan.collection()?;
+            tiles.paths().iter().try_for_each(|image| refuse_itself("one of the images", image, &output))?;
+            if !quiet {
+                note_whole_axes(tiles.first());
+            }
+            let stop = Stop::listen(interrupted)?;
+            let (pass, reader) = Pass::start(&tiles, quiet)?;
+            let written = target.write(stop.watch(reader), &output, IpcOptions { compression, store_columns })?;
+            pass.end(Some((&output, written)), report.as_deref(), quiet)
+        }
         Command::Export { scan, output, compression, store_columns, folder, quiet } => {
             let target = Target::of(&output, &folder)?;
-            refuse_itself("the image", &scan.windows.image, &output)?;
+            refuse_itself("the image", &scan.windows.images[0], &output)?;
             let compression = compression.map(|text| text.parse()).transpose()?.unwrap_or_default();
             let (scan, notes) = scan.resolve()?;
             if !quiet {
@@ -44,11 +65,18 @@ pub(super) fn run(args: Args) -> Result<()> {
             let check = super::args::check(sample.as_deref(), all)?;
             verify(&folder, image.as_deref(), check, quiet, interrupted)
         }
+        Command::Stream { scan, compression, store_columns } if !scan.windows.is_one() => {
+            let options = IpcOptions { compression: compression.parse()?, store_columns };
+            let report = scan.skip_bad.clone();
+            let (pass, reader) = Pass::start(&scan.collection()?, true)?;
+            stream(reader, options, interrupted)?;
+            pass.end(None, report.as_deref(), false)
+        }
         Command::Stream { scan, compression, store_columns } => {
             let options = IpcOptions { compression: compression.parse()?, store_columns };
             let (scan, notes) = scan.resolve()?;
             note(&notes);
-            stream(&scan, options, interrupted)
+            stream(scan.reader()?, options, interrupted)
         }
         Command::Fold(args) => fold::run(&args, interrupted),
         #[cfg(feature = "image")]
@@ -56,7 +84,7 @@ pub(super) fn run(args: Args) -> Result<()> {
             if !output.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("png")) {
                 return Err(Error::argument("output", format!("{}: its ending is not .png", output.display())));
             }
-            refuse_itself("the image", &windows.image, &output)?;
+            refuse_itself("the image", &windows.images[0], &output)?;
             let across = super::parse::number("across", &across)?;
             let (scan, notes) = chosen.choose(windows.resolve()?)?;
             note_whole_axes(&scan);
@@ -90,6 +118,11 @@ fn export(
     quiet: bool,
     interrupted: &'static str,
 ) -> Result<()> {
+    let scan = &match target {
+        Target::IpcFile | Target::IpcStream => scan.prefer_batch_bytes(ipc::BATCH_BYTES),
+        #[cfg(feature = "parquet")]
+        Target::Parquet | Target::Folder { .. } => scan.clone(),
+    };
     let (start, explain) = (Instant::now(), scan.explain());
     let (stop, bar) = (Stop::listen(interrupted)?, Bar::new(&explain, quiet));
     let watch = |reader| bar.watch(stop.watch(reader));
@@ -131,12 +164,12 @@ fn verify(path: &Path, image: Option<&Path>, check: Check, quiet: bool, interrup
     Ok(())
 }
 
-fn stream(scan: &PatchScan, options: IpcOptions, interrupted: &'static str) -> Result<()> {
+fn stream(reader: impl RecordBatchReader, options: IpcOptions, interrupted: &'static str) -> Result<()> {
     if io::stdout().is_terminal() {
         return Err(Error::format(format!("{STDOUT} is a terminal"), "pipe it, or use export -o FILE"));
     }
     let stop = Stop::listen(interrupted)?;
-    let reader = stop.watch(scan.reader()?);
+    let reader = stop.watch(reader);
     let mut out = io::stdout().lock();
     ipc::write_stream(reader, &mut out, &options, STDOUT)?;
     out.flush().map_err(stdout_error)
@@ -259,12 +292,16 @@ impl Target {
         }
     }
 
-    fn write(self, reader: impl arrow_array::RecordBatchReader, path: &Path, options: IpcOptions) -> Result<Written> {
+    fn write(self, reader: impl RecordBatchReader, path: &Path, options: IpcOptions) -> Result<Written> {
         match self {
             #[cfg(feature = "parquet")]
-            Target::Parquet | Target::Folder { .. } => {
-                crate::sink::parquet::write(reader, path, &parquet_options(options))
+            Target::Folder { .. } => {
+                let message =
+                    format!("{} is a folder, which holds the table of one image: expected a file", path.display());
+                Err(Error::argument("output", message))
             }
+            #[cfg(feature = "parquet")]
+            Target::Parquet => crate::sink::parquet::write(reader, path, &parquet_options(options)),
             Target::IpcFile => ipc::write_file(reader, path, &options),
             Target::IpcStream => ipc::write_stream_file(reader, path, &options),
         }

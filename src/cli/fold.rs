@@ -15,6 +15,7 @@ use crate::fold::input::Input;
 use crate::fold::target::Kind;
 #[cfg(feature = "tiff")]
 use crate::source::{GeoTags, Source, TiffSource};
+use crate::source::{Georeference, OpenOptions};
 use crate::{AnySource, DType, Error, PatchScan, Result, Scalar};
 
 pub(super) fn run(args: &FoldArgs, interrupted: &'static str) -> Result<()> {
@@ -39,13 +40,16 @@ pub(super) fn run(args: &FoldArgs, interrupted: &'static str) -> Result<()> {
 /// The windows that values are of, and where their image is on the earth.
 fn geometry(args: &FoldArgs, input: &Input) -> Result<Fold> {
     let page = args.page.as_deref().map(|text| parse::number("page", text)).transpose()?;
+    let overview = args.overview.as_deref().map(|text| parse::number("overview", text)).transpose()?;
     if let Some(spec) = args.spec.resolve()? {
         let Some(image) = &args.like else {
             return Err(Error::argument("window", "goes with --like IMAGE: windows of which image?"));
         };
-        let scan = PatchScan::new(AnySource::open(image, page)?, spec)?;
-        let shape = scan.source().info().shape.clone();
-        return placed(Fold::new(&scan), args, args.image.as_deref().unwrap_or(image), page, &shape);
+        let source = AnySource::open_with(image, &OpenOptions::new().page(page).overview(overview))?;
+        let scan = PatchScan::new(source, spec)?;
+        let shape = &scan.source().info().shape;
+        let scanned = Scanned { image, page, overview, shape, place: scan.source().georeference() };
+        return placed(Fold::new(&scan), args, scanned);
     }
     let table = match &args.like {
         None => input.table()?,
@@ -59,46 +63,63 @@ fn geometry(args: &FoldArgs, input: &Input) -> Result<Fold> {
         );
         Error::argument("like", message)
     })?;
-    let image = args.image.as_deref().unwrap_or(Path::new(&table.source.name));
-    let page = page.or(table.source.opened.page);
-    placed(Fold::from_table(&table)?, args, image, page, &table.source.shape)
+    let source = &table.source;
+    let (image, opened) = (Path::new(&source.name), &source.opened);
+    let (page, overview) = (page.or(opened.page), overview.or(opened.overview));
+    let scanned = Scanned { image, page, overview, shape: &source.shape, place: source.georeference };
+    placed(Fold::from_table(&table)?, args, scanned)
 }
 
-/// The same on the earth, if its image is a TIFF file that is there.
+/// The image that was scanned.
+#[cfg_attr(not(feature = "tiff"), expect(dead_code, reason = "only TIFF files have a place on the earth"))]
+struct Scanned<'a> {
+    /// Where it was.
+    image: &'a Path,
+    page: Option<usize>,
+    overview: Option<usize>,
+    shape: &'a [u64],
+    /// Where on the earth it was.
+    place: Option<Georeference>,
+}
+
+/// The same on the earth, if its image is a TIFF file that is there, or if it is known where that was.
 #[cfg(feature = "tiff")]
-fn placed(fold: Fold, args: &FoldArgs, image: &Path, page: Option<usize>, shape: &[u64]) -> Result<Fold> {
+fn placed(fold: Fold, args: &FoldArgs, scanned: Scanned<'_>) -> Result<Fold> {
+    let image = args.image.as_deref().unwrap_or(scanned.image);
     refuse_itself("the image that was scanned", image, &args.output)?;
     let is_tiff = |path: &Path| Kind::of(path).is_ok_and(|kind| kind == Kind::Tiff);
     if !is_tiff(&args.output) || (args.image.is_none() && !is_tiff(image)) {
         return Ok(fold);
     }
-    let found = TiffSource::open(image, page.unwrap_or(0)).and_then(|source| {
+    let page = scanned.page.unwrap_or(0);
+    let found = TiffSource::open_overview(image, page, scanned.overview).and_then(|source| {
         let now = &source.info().shape;
-        if now != shape {
+        if now != scanned.shape {
             return Err(Error::format(
                 image.display().to_string(),
-                format!("is of shape {now:?}, but the windows are of {shape:?}"),
+                format!("is of shape {now:?}, but the windows are of {:?}", scanned.shape),
             ));
         }
-        GeoTags::read(image, page.unwrap_or(0))
+        GeoTags::read_overview(image, page, scanned.overview)
     });
-    match found {
-        Ok(geo) => Ok(geo.into_iter().fold(fold, Fold::georeference)),
+    match (found, scanned.place) {
+        (Ok(geo), _) => Ok(geo.into_iter().fold(fold, Fold::georeference)),
         // Whoever named it wants it.
-        Err(error) if args.image.is_some() => Err(error),
-        Err(error) => {
+        (Err(error), _) if args.image.is_some() => Err(error),
+        (Err(error), place) => {
             if !args.quiet {
-                let note = format!("note: no georeference, since {error}; --image says where the image is");
+                let what = if place.is_some() { "only the georeference that the table has" } else { "no georeference" };
+                let note = format!("note: {what}, since {error}; --image says where the image is");
                 let _ = writeln!(io::stderr(), "{}", text::printable(&note));
             }
-            Ok(fold)
+            Ok(place.iter().map(GeoTags::of_georeference).fold(fold, Fold::georeference))
         }
     }
 }
 
 #[cfg(not(feature = "tiff"))]
-fn placed(fold: Fold, args: &FoldArgs, image: &Path, _: Option<usize>, _: &[u64]) -> Result<Fold> {
-    refuse_itself("the image that was scanned", image, &args.output)?;
+fn placed(fold: Fold, args: &FoldArgs, scanned: Scanned<'_>) -> Result<Fold> {
+    refuse_itself("the image that was scanned", args.image.as_deref().unwrap_or(scanned.image), &args.output)?;
     Ok(fold)
 }
 

@@ -1,6 +1,7 @@
 //! The command line: arguments, progress, exit codes. What it does stands in the library.
 
 mod args;
+mod collection;
 mod commands;
 mod fold;
 mod info;

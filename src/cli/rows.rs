@@ -69,6 +69,23 @@ impl RowArgs {
         self.ids.is_some() || self.sample.is_some() || self.per_class.is_some()
     }
 
+    /// An argument that was given, by name.
+    pub(super) fn given(&self) -> Option<&'static str> {
+        let given = [
+            ("ids", self.ids.is_some()),
+            ("within", self.within.is_some()),
+            ("mask", self.mask.is_some()),
+            ("min_valid", self.min_valid.is_some()),
+            ("split", self.split.is_some()),
+            ("per_class", self.per_class.is_some()),
+            ("sample", self.sample.is_some()),
+            ("shuffle", self.shuffle.is_some()),
+            ("shard", self.shard.is_some()),
+            ("skip", self.skip.is_some()),
+        ];
+        given.into_iter().find_map(|(name, given)| given.then_some(name))
+    }
+
     /// The rows of a scan that were asked for, and what is to be said about them.
     pub(super) fn choose(&self, scan: PatchScan) -> Result<(PatchScan, Vec<String>)> {
         let mut notes = Vec::new();

@@ -23,12 +23,16 @@ pub(super) fn windows(rows: &Rows<'_>, pool: &BufferPool) -> Result<ArrayRef> {
 /// Where the windows of `rows` start on one sliding axis.
 pub(super) fn starts(grid: &Grid, sliding: usize, rows: &Rows<'_>, pool: &BufferPool) -> Result<ArrayRef> {
     let mut memory = pool.take(rows.len() * 8)?;
-    let cells: &mut [i64] = bytemuck::cast_slice_mut(&mut memory);
+    fill_starts(grid, sliding, rows, bytemuck::cast_slice_mut(&mut memory));
+    Ok(Arc::new(Int64Array::new(ScalarBuffer::from(memory.freeze()), None)))
+}
+
+/// Writes where the windows of `rows` start on one sliding axis; `cells` has one for each.
+pub(super) fn fill_starts(grid: &Grid, sliding: usize, rows: &Rows<'_>, cells: &mut [i64]) {
     match rows {
         Rows::Range(range) => fill_lines(grid, sliding, range.clone(), cells),
         Rows::Ids(ids) => fill_each(grid, sliding, ids, cells),
     }
-    Ok(Arc::new(Int64Array::new(ScalarBuffer::from(memory.freeze()), None)))
 }
 
 /// Ids are often sorted: then the next one lies in the stretch of the last one, and there is nothing to divide.

@@ -8,6 +8,7 @@ mod coords;
 mod gather;
 mod kernel;
 mod labels;
+mod map;
 mod nodata;
 mod pairs;
 mod shuffle;
@@ -31,6 +32,8 @@ pub(crate) use convert::Conversion;
 use gather::Gather;
 pub use labels::LabelAt;
 pub(crate) use labels::Labels;
+pub use map::Coords;
+pub(crate) use map::Map;
 pub(crate) use nodata::Marker;
 pub use nodata::Nodata;
 #[cfg(all(feature = "virtual", target_os = "linux", target_pointer_width = "64"))]
@@ -99,6 +102,8 @@ pub(crate) enum Column {
     Window,
     /// The start on one sliding axis, by its number among them.
     Start(usize),
+    /// Where its middle is on the map: 0 easting or longitude, 1 northing or latitude.
+    Map(usize),
     /// The pixels.
     Patch,
     /// One pixel of the window, by its C-order number.
@@ -126,6 +131,8 @@ pub(crate) struct Encoder {
     /// The pixels that are null.
     pub(crate) nodata: Option<Marker>,
     pub(crate) labels: Option<Arc<Labels>>,
+    /// Where windows lie on the map.
+    pub(crate) map: Option<Map>,
     pub(crate) schema: SchemaRef,
 }
 
@@ -301,6 +308,7 @@ impl Encoder {
             arrays.push(match (column, &patches, &labels) {
                 (Column::Window, ..) => coords::windows(rows, pool)?,
                 (Column::Start(axis), ..) => coords::starts(&self.grid, *axis, rows, pool)?,
+                (Column::Map(coordinate), ..) => self.known_map().column(&self.grid, *coordinate, rows, pool)?,
                 (Column::Patch, Some(values), _) => self.patches(values.clone(), rows.len(), nulls.clone())?,
                 (Column::Share, ..) => Arc::new(self.shares(rows.len(), nulls.as_ref())),
                 (Column::Label, _, Some(records)) => match &self.labels {
@@ -314,6 +322,14 @@ impl Encoder {
         }
         let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
         Ok(RecordBatch::try_new_with_options(self.schema.clone(), arrays, &options)?)
+    }
+
+    /// Where windows lie on the map, if columns of it are asked for.
+    fn known_map(&self) -> &Map {
+        match &self.map {
+            Some(map) => map,
+            None => unreachable!("the columns are there because the map is known"),
+        }
     }
 
     /// The share of each patch that is not null.

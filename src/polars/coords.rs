@@ -2,6 +2,7 @@
 
 use polars::prelude::*;
 
+use crate::encode::Map;
 use crate::{Grid, PatchScan};
 
 /// Where the windows of the column `window` start on one sliding axis.
@@ -29,6 +30,16 @@ pub(super) fn start(grid: &Grid, sliding: usize) -> Expr {
         place = when(index.eq(lit(axis.count - 1))).then(lit(axis.start(axis.count - 1))).otherwise(place);
     }
     place
+}
+
+/// Where the middles of the windows of the column `window` lie on the map: one coordinate.
+pub(super) fn middle(grid: &Grid, map: &Map, coordinate: usize) -> Expr {
+    let [a, b, c] = map.terms(coordinate);
+    let [y, x] = map.axes().map(|axis| match axis.sliding {
+        Some(sliding) => start(grid, sliding).cast(DataType::Float64) + lit(axis.middle),
+        None => lit(axis.middle),
+    });
+    lit(a) * x + lit(b) * y + lit(c)
 }
 
 /// The id of the window that starts at the coordinates in the columns of the scan's axes (`y`, `x`); null where no

@@ -96,6 +96,10 @@ pub fn scan(scan: &PatchScan) -> PolarsResult<LazyFrame> {
     // In steps: a filter on coordinates is moved below the patches, but not below the coordinates.
     let starts = named().filter_map(|(column, field)| match column {
         Column::Start(sliding) => Some(coords::start(scan.grid(), *sliding).alias(field.name().as_str())),
+        Column::Map(coordinate) => {
+            let map = encoder.map.as_ref()?;
+            Some(coords::middle(scan.grid(), map, *coordinate).alias(field.name().as_str()))
+        }
         _ => None,
     });
     let starts: Vec<_> = starts.collect();

@@ -5,16 +5,16 @@ use std::sync::Arc;
 
 use super::columns::{self, row_bytes};
 use super::{PatchScan, Plan};
-use crate::encode::{Conversion, Encoder, LabelAt, Labels, Layout, Marker, Nodata, Wrap};
+use crate::encode::{Conversion, Coords, Encoder, LabelAt, Labels, Layout, Map, Marker, Nodata, Wrap};
 use crate::rows::Selection;
 use crate::schema::{TableInfo, TableLabels, TableSource, schema};
 use crate::source::AnySource;
 use crate::window::by;
 use crate::{DType, Error, ErrorKind, Grid, PadMode, Result, WindowSpec};
 
-/// Bytes of a batch, unless asked for otherwise: large enough to make the overhead of a batch nothing, small enough to
-/// stay in cache; two huge pages.
-const BATCH_BYTES: u64 = 4 << 20;
+/// Bytes of a batch, unless asked for otherwise: large enough to make the overhead of a batch nothing, small enough that
+/// those in flight and the one that the consumer still holds stay in cache together; a huge page.
+const BATCH_BYTES: u64 = 2 << 20;
 
 /// Windows of one batch in layout columns: engines count its rows, wrapping ones included, in 32 bits.
 const MOST_BLOCK_ROWS: u64 = 1 << 30;
@@ -44,6 +44,7 @@ pub struct ScanBuilder {
     grid_of_rows: Option<Grid>,
     rows: Option<(Bound<u64>, Bound<u64>)>,
     columns: Option<Vec<String>>,
+    coords: Coords,
     layout: Layout,
     wrap: Wrap,
     dtype: Option<DType>,
@@ -53,7 +54,7 @@ pub struct ScanBuilder {
     nodata: Option<Nodata>,
     labels: Option<(AnySource, LabelAt)>,
     label_nodata: Option<Nodata>,
-    batch_bytes: u64,
+    batch_bytes: Option<u64>,
     batch_rows: Option<u64>,
     prefetch: Option<usize>,
 }
@@ -67,6 +68,7 @@ impl ScanBuilder {
             grid_of_rows: None,
             rows: None,
             columns: None,
+            coords: Coords::Pixel,
             layout: Layout::Tensor,
             wrap: Wrap::Null,
             dtype: None,
@@ -76,7 +78,7 @@ impl ScanBuilder {
             nodata: None,
             labels: None,
             label_nodata: None,
-            batch_bytes: BATCH_BYTES,
+            batch_bytes: None,
             batch_rows: None,
             prefetch: None,
         }
@@ -110,6 +112,22 @@ impl ScanBuilder {
     /// if `patch` is among them.
     pub fn columns<S: Into<String>>(mut self, columns: impl IntoIterator<Item = S>) -> Self {
         self.columns = Some(columns.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Which coordinates the table has. Default: [`Coords::Pixel`], where windows start. [`Coords::Map`] adds where their
+    /// middles lie on the map, in `float64`: the columns `easting` and `northing`, or `longitude` and `latitude` in a
+    /// geographic system. They can also be named among the [`columns`](Self::columns).
+    ///
+    /// ```no_run
+    /// use windrow::{AnySource, Coords, PatchScan, WindowSpec};
+    ///
+    /// let scene = AnySource::open("scene.tif", None)?;
+    /// let scan = PatchScan::builder(scene, WindowSpec::new([64, 64]).step(64)).coords(Coords::Map).build()?;
+    /// # Ok::<(), windrow::Error>(())
+    /// ```
+    pub fn coords(mut self, coords: Coords) -> Self {
+        self.coords = coords;
         self
     }
 
@@ -197,9 +215,9 @@ impl ScanBuilder {
         self
     }
 
-    /// About how many bytes a batch has; at least a row. Default: 4 MiB.
+    /// About how many bytes a batch has; at least a row. Default: 2 MiB.
     pub fn batch_bytes(mut self, bytes: u64) -> Self {
-        self.batch_bytes = bytes;
+        self.batch_bytes = Some(bytes);
         self
     }
 
@@ -214,6 +232,27 @@ impl ScanBuilder {
     pub fn prefetch(mut self, batches: usize) -> Self {
         self.prefetch = Some(batches);
         self
+    }
+
+    /// How patches will be held.
+    pub(crate) fn asked_layout(&self) -> Layout {
+        self.layout
+    }
+
+    /// The columns that were asked for, which are forgotten.
+    pub(crate) fn take_columns(&mut self) -> Option<Vec<String>> {
+        self.columns.take()
+    }
+
+    /// These columns, whatever was asked for before.
+    pub(crate) fn only_columns(mut self, columns: &[String]) -> Self {
+        self.coords = Coords::Pixel;
+        self.columns(columns.iter().cloned())
+    }
+
+    /// Rows of a batch of tables like that of `scan`, however many they have.
+    pub(crate) fn rows_of_batches(&self, scan: &PatchScan) -> Result<u64> {
+        self.resolve_batch_rows(scan.explain().row_bytes, u64::MAX)
     }
 
     /// Checks all of it and makes the plan. Reads no pixel.
@@ -234,9 +273,21 @@ impl ScanBuilder {
         let labels = self.resolve_labels(&grid)?;
         check_nulls(self.layout, nodata.is_some(), labels.is_some())?;
         super::rows::check_layout(self.layout, &selection)?;
+        let georeference = self.source.georeference();
+        let map = georeference.and_then(|place| Map::new(&grid, place));
+        if self.coords == Coords::Map && map.is_none() {
+            let message = format!(
+                "{} does not say where on the map it lies: expected a TIFF file with the tags ModelPixelScale and \
+                 ModelTiepoint, or ModelTransformation",
+                info.name
+            );
+            return Err(Error::argument("coords", message));
+        }
+        let names = georeference.filter(|_| map.is_some()).map(|place| place.names());
         let columns = columns::resolve(
-            &columns::all(&grid, self.layout, self.wrap, nodata.is_some(), labels.is_some()),
+            &columns::all(&grid, self.layout, self.wrap, names, nodata.is_some(), labels.is_some()),
             self.columns.as_deref(),
+            self.coords,
         )?;
         let dtype = self.dtype.unwrap_or(if (self.scale, self.offset) == (1.0, 0.0) || info.dtype.is_float() {
             info.dtype
@@ -257,6 +308,7 @@ impl ScanBuilder {
                 dtype: info.dtype,
                 axes: grid.axes().iter().map(|axis| axis.name.clone()).collect(),
                 opened: self.source.options(),
+                georeference,
             },
             window: self.spec.clone(),
             patch_shape: grid.patch_shape(),
@@ -283,13 +335,14 @@ impl ScanBuilder {
         let (layout, wrap, dtype) = (self.layout, self.wrap, info.dtype);
         let labels = labels.map(Arc::new);
         let encoder =
-            Arc::new(Encoder { grid, columns, layout, wrap, dtype, conversion, fill, nodata, labels, schema });
+            Arc::new(Encoder { grid, columns, layout, wrap, dtype, conversion, fill, nodata, labels, map, schema });
         Ok(PatchScan(Arc::new(Plan {
             source: self.source,
             spec: self.spec,
             selection,
             rows,
             batch_rows,
+            batch_chosen: self.batch_rows.is_some() || self.batch_bytes.is_some(),
             prefetch,
             encoder,
             #[cfg(feature = "polars")]
@@ -345,8 +398,10 @@ impl ScanBuilder {
         let wanted = match self.batch_rows {
             Some(0) => return Err(Error::argument("batch_rows", "0: expected at least 1")),
             Some(rows) => rows,
-            None if self.batch_bytes == 0 => return Err(Error::argument("batch_bytes", "0: expected at least 1")),
-            None => (self.batch_bytes / row_bytes).max(1),
+            None if self.batch_bytes == Some(0) => {
+                return Err(Error::argument("batch_bytes", "0: expected at least 1"));
+            }
+            None => (self.batch_bytes.unwrap_or(BATCH_BYTES) / row_bytes).max(1),
         };
         let batch_rows = wanted.min(rows).max(1);
         if batch_rows.checked_mul(row_bytes).is_none_or(|bytes| bytes > isize::MAX as u64) {
@@ -371,7 +426,7 @@ impl ScanBuilder {
         let windows = grid.sliding().skip(1).fold(1, |n: u64, axis| n.saturating_mul(axis.count)).max(1);
         let line = (info.bytes() / axis.len.max(1)).max(1);
         // Blocks overlap by the extent of a window: several of those, so that little is read into two.
-        let lines = (self.batch_bytes / line).max(axis.extent.saturating_mul(4)) / axis.step;
+        let lines = (self.batch_bytes.unwrap_or(BATCH_BYTES) / line).max(axis.extent.saturating_mul(4)) / axis.step;
         Ok(windows.saturating_mul(lines.max(1)).min(most))
     }
 }
@@ -399,7 +454,7 @@ pub(super) fn over(name: &'static str, grid: &Grid, image: &AnySource, array: &A
         return Err(Error::argument(name, message));
     }
     if let (Some(here), Some(there)) = (array.georeference(), image.georeference())
-        && here != there
+        && !here.same_place(&there)
     {
         let message =
             format!("{} lies elsewhere: its pixels are at {here}, those of the image at {there}", array.info().name);

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::encode::{Column, Labels, Layout, Wrap, columns};
+use crate::encode::{Column, Coords, Labels, Layout, Wrap, columns};
 use crate::{DType, Error, Grid, Result};
 
 /// Columns that a table may have: engines slow down long before.
@@ -26,16 +26,24 @@ pub(super) fn check_layout(grid: &Grid, layout: Layout) -> Result<()> {
     Ok(())
 }
 
-/// The columns asked for, in their order, of all that the table can have; `None` asks for all.
-pub(super) fn resolve(all: &[(String, Column)], asked: Option<&[String]>) -> Result<Vec<Column>> {
+/// The columns asked for, in their order, of all that the table can have; `None` asks for all, but for coordinates on the
+/// map, which `coords` asks for.
+pub(super) fn resolve(all: &[(String, Column)], asked: Option<&[String]>, coords: Coords) -> Result<Vec<Column>> {
     let mut known = HashMap::with_capacity(all.len());
     for (name, column) in all {
         if known.insert(name.as_str(), *column).is_some() {
             return Err(Error::argument("axes", format!("two columns would be named {name:?}: rename that axis")));
         }
     }
-    let Some(asked) = asked else { return Ok(all.iter().map(|(_, column)| *column).collect()) };
+    let Some(asked) = asked else {
+        let wanted = |column: &Column| coords == Coords::Map || !matches!(column, Column::Map(_));
+        return Ok(all.iter().map(|(_, column)| *column).filter(wanted).collect());
+    };
     let refuse = |message: String| Err(Error::argument("columns", message));
+    if coords == Coords::Map {
+        let message = "map adds columns to those that a table has without being asked: name them among the columns";
+        return Err(Error::argument("coords", message));
+    }
     if asked.is_empty() {
         return refuse(format!("none asked for: expected some of {}", list(all)));
     }
@@ -46,6 +54,11 @@ pub(super) fn resolve(all: &[(String, Column)], asked: Option<&[String]>) -> Res
             // All pixels, by the name that they have in the other layouts.
             None if name == "patch" => {
                 chosen.extend(all.iter().map(|(_, column)| *column).filter(|c| matches!(c, Column::Pixel(_))));
+            }
+            None if ["easting", "northing", "longitude", "latitude"].contains(&&**name)
+                && !all.iter().any(|(_, column)| matches!(column, Column::Map(_))) =>
+            {
+                return refuse(format!("no column {name:?}: the image does not say where on the map it lies"));
             }
             None => return refuse(format!("no column {name:?}: the table has {}", list(all))),
         }
@@ -58,10 +71,18 @@ pub(super) fn resolve(all: &[(String, Column)], asked: Option<&[String]>) -> Res
     Ok(chosen)
 }
 
-/// Every column that the table can have.
-pub(super) fn all(grid: &Grid, layout: Layout, wrap: Wrap, nodata: bool, labels: bool) -> Vec<(String, Column)> {
+/// Every column that the table can have; `map` are the names of coordinates on the map.
+pub(super) fn all(
+    grid: &Grid,
+    layout: Layout,
+    wrap: Wrap,
+    map: Option<[&str; 2]>,
+    nodata: bool,
+    labels: bool,
+) -> Vec<(String, Column)> {
     let mut all = vec![("window".to_owned(), Column::Window)];
     all.extend(grid.sliding().enumerate().map(|(i, axis)| (axis.name.clone(), Column::Start(i))));
+    all.extend(map.into_iter().flatten().enumerate().map(|(i, name)| (name.to_owned(), Column::Map(i))));
     if layout != Layout::Columns {
         if labels {
             all.push(("label".to_owned(), Column::Label));
@@ -93,7 +114,7 @@ fn list(all: &[(String, Column)]) -> String {
 pub(super) fn row_bytes(grid: &Grid, columns: &[Column], dtype: DType, labels: Option<&Labels>) -> u64 {
     let patch = grid.patch_shape().iter().product::<u64>() * dtype.size() as u64;
     let bytes = |column: &Column| match column {
-        Column::Window | Column::Start(_) | Column::Share => 8,
+        Column::Window | Column::Start(_) | Column::Map(_) | Column::Share => 8,
         Column::Label => labels.map_or(0, Labels::bytes),
         Column::Patch => patch,
         Column::Pixel(_) => dtype.size() as u64,

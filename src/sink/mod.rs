@@ -59,7 +59,7 @@ fn refuse_columns(schema: &Schema, store_columns: bool) -> Result<()> {
 }
 
 /// Writes a small file, whole or not at all.
-#[cfg(feature = "image")]
+#[cfg(any(feature = "image", feature = "cli"))]
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     let mut file = create(path)?;
     file.write_all(bytes).map_err(|error| Error::io(path, "write", error))?;

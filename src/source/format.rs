@@ -1,5 +1,7 @@
 //! Which format a file has: by its first bytes, or else by its extension.
 
+use std::path::Path;
+
 use super::file::DataFile;
 use crate::Result;
 
@@ -43,13 +45,18 @@ impl Format {
         if let Some(format) = Self::ALL.into_iter().find(|format| format.has_magic(&head)) {
             return Ok(format);
         }
-        let extension = file.path().extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
-        if let Some(format) = Self::ALL.into_iter().find(|format| format.extensions().contains(&extension.as_str())) {
+        if let Some(format) = Self::of_name(file.path()) {
             return Ok(format);
         }
         let names: Vec<_> = Self::ALL.into_iter().filter(|f| f.is_built()).map(Format::name).collect();
         let start = head.escape_ascii();
         Err(file.unsupported(format!("unknown format (it starts with \"{start}\"): expected {}", names.join(", "))))
+    }
+
+    /// The format of a file that is called so.
+    pub(crate) fn of_name(path: &Path) -> Option<Self> {
+        let extension = ending(path);
+        Self::ALL.into_iter().find(|format| format.extensions().contains(&extension.as_str()))
     }
 
     /// The name for people.
@@ -121,6 +128,11 @@ impl Format {
             Format::Qoi => &["qoi"],
         }
     }
+}
+
+/// The ending of a name, in lower case.
+fn ending(path: &Path) -> String {
+    path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase()
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ mod bands;
 mod dense;
 mod file;
 mod format;
+mod georeference;
 #[cfg(any(feature = "image", feature = "tiff", feature = "npz"))]
 mod guard;
 mod identity;
@@ -37,6 +38,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub(crate) use bands::{Band, Bands, band_bytes, pass_bytes};
+pub use georeference::{Crs, Georeference, PixelIs};
 pub use identity::Identity;
 #[cfg(feature = "image")]
 pub use image::ImageSource;
@@ -104,8 +106,8 @@ pub trait Source: fmt::Debug + Send + Sync {
         None
     }
 
-    /// Where the pixels lie in the world, if the source says so: a text that is the same for the same place.
-    fn georeference(&self) -> Option<String> {
+    /// Where the pixels lie on the map, if the source says so. The axes that do are the first two, y and x.
+    fn georeference(&self) -> Option<Georeference> {
         None
     }
 
@@ -168,16 +170,23 @@ impl AnySource {
     }
 }
 
+/// Whether a file is called as an image that this build reads.
+pub(crate) fn is_image_name(path: &Path) -> bool {
+    Format::of_name(path).is_some_and(Format::is_built)
+}
+
 /// Opens a file with the reader of its format.
 fn open(path: &Path, options: &OpenOptions) -> Result<AnySource> {
     if let Some(spec) = &options.raw {
-        if let Some(other) = options.given(&["page", "stack", "member"]) {
+        if let Some(other) = options.given(&["page", "overview", "stack", "member"]) {
             return Err(Error::argument("raw", format!("a file without a header has no {other}")));
         }
         return Ok(AnySource::new(RawSource::open(path, spec)?));
     }
-    if options.stack && options.page.is_some() {
-        return Err(Error::argument("stack", "all pages, or one page: not both"));
+    if options.stack
+        && let Some(name) = options.given(&["page", "overview"])
+    {
+        return Err(Error::argument("stack", format!("all pages, or one {name}: not both")));
     }
     #[cfg(feature = "zarr")]
     if let Some(source) = open_zarr(path, options)? {
@@ -197,10 +206,12 @@ fn open(path: &Path, options: &OpenOptions) -> Result<AnySource> {
         );
     }
     if format != Format::Tiff
-        && let Some(name) = options.given(&["page", "stack"])
+        && let Some(name) = options.given(&["page", "overview", "stack"])
     {
-        let what = options.page.map_or_else(|| name.to_owned(), |page| format!("page {page}"));
-        return Err(file.unsupported(format!("no {what}: {} files have no pages, only TIFF files do", format.name())));
+        let number = options.page.or(options.overview);
+        let what = number.map_or_else(|| name.to_owned(), |number| format!("{name} {number}"));
+        let message = format!("no {what}: {} files have no pages and overviews, only TIFF files do", format.name());
+        return Err(file.unsupported(message));
     }
     if format != Format::Zip
         && let Some(member) = member
@@ -212,7 +223,9 @@ fn open(path: &Path, options: &OpenOptions) -> Result<AnySource> {
         #[cfg(feature = "tiff")]
         Format::Tiff if options.stack => Ok(AnySource::new(TiffSource::open_stack(path)?)),
         #[cfg(feature = "tiff")]
-        Format::Tiff => Ok(AnySource::new(TiffSource::open(path, options.page.unwrap_or(0))?)),
+        Format::Tiff => {
+            Ok(AnySource::new(TiffSource::open_overview(path, options.page.unwrap_or(0), options.overview)?))
+        }
         #[cfg(feature = "npz")]
         Format::Zip => {
             let archive = Arc::new(archive::Archive::read(file)?);
@@ -248,8 +261,8 @@ fn open_zarr(path: &Path, options: &OpenOptions) -> Result<Option<AnySource>> {
             _ => return Ok(None),
         }
     };
-    if let Some(name) = options.given(&["page", "stack"]) {
-        let message = format!("no {name}: Zarr arrays have no pages, only TIFF files do");
+    if let Some(name) = options.given(&["page", "overview", "stack"]) {
+        let message = format!("no {name}: Zarr arrays have no pages and overviews, only TIFF files do");
         return Err(Error::unsupported(path.display().to_string(), message));
     }
     let inner = inner.map(|inner| inner.to_string_lossy().into_owned());

@@ -20,6 +20,9 @@ pub struct OpenOptions {
     /// The image of a file with several, from 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub page: Option<usize>,
+    /// A reduced copy of the image, counted from 0 as GDAL does: the overviews of a TIFF file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub overview: Option<usize>,
     /// Whether all pages of a TIFF file are one array, with an axis `page` in front.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub stack: bool,
@@ -41,6 +44,13 @@ impl OpenOptions {
     #[must_use]
     pub fn page(mut self, page: impl Into<Option<usize>>) -> Self {
         self.page = page.into();
+        self
+    }
+
+    /// Sets [`overview`](Self::overview).
+    #[must_use]
+    pub fn overview(mut self, overview: impl Into<Option<usize>>) -> Self {
+        self.overview = overview.into();
         self
     }
 
@@ -74,6 +84,7 @@ impl OpenOptions {
     pub(super) fn given<'a>(&self, names: &[&'a str]) -> Option<&'a str> {
         names.iter().copied().find(|name| match *name {
             "page" => self.page.is_some(),
+            "overview" => self.overview.is_some(),
             "stack" => self.stack,
             "raw" => self.raw.is_some(),
             "member" => self.member.is_some(),

@@ -231,8 +231,13 @@ def test_a_tiff_lies_where_the_image_lay(image: np.ndarray, scene: Path, tmp_pat
     table = export(scene_copy, tmp_path / "table.parquet", "--window", "4x6")
     scene_copy.rename(moved)
     run = windrow("fold", table, "-o", tmp_path / "lost.tif")
-    assert run.returncode == 0 and b"note: no georeference, since" in run.stderr
-    assert not geo(tmp_path / "lost.tif")
+    assert run.returncode == 0 and b"note: only the georeference that the table has, since" in run.stderr
+    # Where it lay, and in what system; the value for missing pixels is nowhere but in the image.
+    assert {tag: geo(tmp_path / "lost.tif").get(tag) for tag in (33550, 33922, 42113)} == {
+        33550: geo(scene)[33550],
+        33922: geo(scene)[33922],
+        42113: None,
+    }
     fold(table, tmp_path / "found.tif", "--image", moved)
     assert geo(tmp_path / "found.tif") == geo(scene)
 

@@ -105,7 +105,7 @@ def scan(
         A column ``label``: an array or the path of an image that has the axes of the window; what of it is the label of a
         window, "center", "majority", "mean" or "patch"; and the label of pixels that have none.
     batch_rows, batch_bytes
-        The size of a batch. Default: about 4 MiB.
+        The size of a batch. Default: about 2 MiB.
     page, stack
         Which image of a file with several, or all pages of a TIFF as one array with an axis ``page`` in front.
     member

@@ -14,7 +14,7 @@ mod planes;
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, UInt64Array, make_array};
+use arrow_array::{ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, UInt64Array, make_array};
 use arrow_buffer::{BooleanBuffer, BooleanBufferBuilder, NullBuffer, ScalarBuffer};
 use arrow_data::ArrayData;
 use serde::{Deserialize, Serialize};
@@ -127,6 +127,19 @@ impl<'a> Rows<'a> {
         }
         Ok(ScalarBuffer::from(memory.freeze()))
     }
+
+    /// A column of a number of each window by its id. Rows that wrap around are 0.
+    fn places(&self, pool: &BufferPool, number: impl Fn(u64) -> f64) -> Result<ScalarBuffer<f64>> {
+        let mut memory = pool.take(self.len * 8)?;
+        let cells: &mut [f64] = bytemuck::cast_slice_mut(&mut memory);
+        let mut end = 0;
+        for (at, first, _) in self.stretches() {
+            cells[end..at.start].fill(0.0);
+            end = at.end;
+            cells[at].iter_mut().zip(first..).for_each(|(cell, id)| *cell = number(id));
+        }
+        Ok(ScalarBuffer::from(memory.freeze()))
+    }
 }
 
 /// The table of the windows `windows`, and the rows that wrap around between them.
@@ -159,6 +172,10 @@ pub(super) fn encode(
                 let step = if last { axis.step as i64 } else { 0 };
                 let starts = rows.numbers(pool, step, |_, index| axis.start(index[*sliding]))?;
                 Arc::new(Int64Array::new(starts, nulls.clone()))
+            }
+            (Column::Map(coordinate), _) => {
+                let places = rows.places(pool, |id| encoder.known_map().at(grid, *coordinate, id))?;
+                Arc::new(Float64Array::new(places, nulls.clone()))
             }
             (Column::Valid, _) => Arc::new(BooleanArray::new(valid.clone(), None)),
             (Column::Pixel(pixel), Some(planes)) => pixels(encoder, planes, *pixel, rows.len, nulls.clone())?,

@@ -24,6 +24,8 @@ pub(super) struct Header {
 pub(super) struct Directory<'a> {
     file: &'a DataFile,
     header: Header,
+    /// Where it is in the file.
+    at: u64,
     entries: BTreeMap<u16, Entry>,
 }
 
@@ -79,10 +81,15 @@ impl Header {
             if places.len() == most {
                 break;
             }
-            let end = self.entries_end(file, at)?;
-            at = self.number(file, end, if self.big_tiff { 8 } else { 4 })?;
+            at = self.next(file, at)?;
         }
         Ok(places)
+    }
+
+    /// Where the directory behind the one at `at` is; 0 if that is the last.
+    fn next(self, file: &DataFile, at: u64) -> Result<u64> {
+        let end = self.entries_end(file, at)?;
+        self.number(file, end, if self.big_tiff { 8 } else { 4 })
     }
 
     /// The byte behind the last entry of the directory at `at`.
@@ -114,7 +121,7 @@ impl Header {
             let offset = if inline { here } else { number(value) };
             entries.entry(tag).or_insert(Entry { kind, count, offset });
         }
-        Ok(Directory { file, header: self, entries })
+        Ok(Directory { file, header: self, at, entries })
     }
 
     /// The bytes of the number of entries, and of an entry.
@@ -132,7 +139,7 @@ impl Header {
     }
 }
 
-impl Directory<'_> {
+impl<'a> Directory<'a> {
     pub(super) fn header(&self) -> Header {
         self.header
     }
@@ -142,29 +149,52 @@ impl Directory<'_> {
         self.entries.get(&(tag as u16)).map(|entry| entry.count)
     }
 
-    /// The bytes of a tag that says something beside the pixels, and the size of one of its values; `None` if it is not
-    /// there, or too long or broken, which matters to nobody who only wants pixels.
-    fn beside(&self, tag: Tag) -> Option<(Vec<u8>, u16)> {
-        let entry = self.entries.get(&(tag as u16))?;
-        let bytes = kind_size(entry.kind)?.checked_mul(entry.count).filter(|&bytes| bytes <= MOST_BESIDE)?;
-        entry.offset.checked_add(bytes).filter(|&end| end <= self.file.len())?;
-        let mut raw = vec![0; bytes as usize];
-        self.file.read_at(&mut raw, entry.offset).ok()?;
-        Some((raw, entry.kind))
+    /// The reduced copies of this page, in the order of the file: the pages behind it until one that is none, as in
+    /// cloud-optimized GeoTIFF, and those below it, as in OME-TIFF.
+    fn overviews(&self) -> Result<Vec<Self>> {
+        let Self { file, header, .. } = *self;
+        let (mut found, mut seen) = (Vec::new(), HashSet::from([self.at]));
+        let mut at = header.next(file, self.at)?;
+        while at != 0 && seen.insert(at) && seen.len() <= MOST_OVERVIEWS {
+            let directory = header.read_directory(file, at)?;
+            match directory.first(Tag::NewSubfileType)?.unwrap_or(0) {
+                kind if kind & REDUCED != 0 && kind & MASK == 0 => found.push(directory),
+                kind if kind & MASK != 0 => {}
+                _ => break,
+            }
+            at = header.next(file, at)?;
+        }
+        let below = self.count(Tag::SubIfds).unwrap_or(0).min(MOST_OVERVIEWS as u64);
+        for at in if below > 0 { self.values(Tag::SubIfds, below)? } else { Vec::new() } {
+            let directory = header.read_directory(file, at)?;
+            let kind = directory.first(Tag::NewSubfileType)?.unwrap_or(0);
+            if kind & REDUCED != 0 && kind & MASK == 0 {
+                found.push(directory);
+            }
+        }
+        Ok(found)
     }
 
-    /// A text, without the zero at its end.
-    pub(super) fn text(&self, tag: Tag) -> Option<String> {
-        let (raw, kind) = self.beside(tag)?;
-        let text = String::from_utf8(raw).ok().filter(|_| kind == 2)?;
-        Some(text.trim_end_matches('\0').trim().to_owned())
+    /// The reduced copy `number` of this page, which is page `page` of the file.
+    pub(super) fn overview(&self, page: usize, number: usize) -> Result<Self> {
+        let mut found = self.overviews()?;
+        if number < found.len() {
+            return Ok(found.swap_remove(number));
+        }
+        let size = |(i, directory): (usize, &Self)| {
+            format!("{i} of {} by {} pixels", directory.length(Tag::ImageLength), directory.length(Tag::ImageWidth))
+        };
+        let sizes: Vec<_> = found.iter().enumerate().map(size).collect();
+        let have = match found.len() {
+            0 => "has none".to_owned(),
+            n => format!("has {n}, counted from 0: {}", sizes.join(", ")),
+        };
+        Err(self.file.broken(format!("no overview {number}: page {page} {have}")))
     }
 
-    /// Floats of 64 bits.
-    pub(super) fn floats(&self, tag: Tag) -> Option<Vec<f64>> {
-        let (raw, kind) = self.beside(tag)?;
-        let big = self.header.big_endian;
-        (kind == 12).then(|| raw.chunks_exact(8).map(|bytes| f64::from_bits(unsigned(bytes, big))).collect())
+    /// The length of an axis, as a tag has it: at least 1.
+    pub(super) fn length(&self, tag: Tag) -> f64 {
+        self.first(tag).ok().flatten().unwrap_or(1).max(1) as f64
     }
 
     /// The first value of a tag.
@@ -204,16 +234,36 @@ impl Directory<'_> {
     }
 }
 
-/// The most bytes of a tag beside the pixels: a transformation or a number takes far less.
-const MOST_BESIDE: u64 = 64 << 10;
+/// Reduced copies of a page that are looked for: each has half the pixels of the one before, mostly.
+const MOST_OVERVIEWS: usize = 64;
+
+/// Bits of a kind of page.
+const REDUCED: u64 = 1;
+const MASK: u64 = 4;
 
 /// The values of a tag, of the few types that any of these has.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub(crate) enum TagValues {
     Shorts(Vec<u16>),
     Doubles(Vec<f64>),
     Text(String),
 }
+
+/// Bit by bit: a tag that has no number in it is what it was all the same.
+impl PartialEq for TagValues {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Shorts(here), Self::Shorts(there)) => here == there,
+            (Self::Doubles(here), Self::Doubles(there)) => {
+                here.iter().map(|n| n.to_bits()).eq(there.iter().map(|n| n.to_bits()))
+            }
+            (Self::Text(here), Self::Text(there)) => here == there,
+            _ => false,
+        }
+    }
+}
+
+impl Eq for TagValues {}
 
 /// Values of a tag that are read for what they say, and not for where pixels are.
 const MOST_WORDS: u64 = 1 << 16;
@@ -264,6 +314,7 @@ fn unsigned(bytes: &[u8], big_endian: bool) -> u64 {
 /// The tags that matter here, with their numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Tag {
+    NewSubfileType = 254,
     ImageWidth = 256,
     ImageLength = 257,
     BitsPerSample = 258,
@@ -280,10 +331,7 @@ pub(super) enum Tag {
     TileLength = 323,
     TileOffsets = 324,
     TileByteCounts = 325,
+    SubIfds = 330,
     SampleFormat = 339,
     JpegTables = 347,
-    ModelPixelScale = 33550,
-    ModelTiepoint = 33922,
-    ModelTransformation = 34264,
-    GdalNodata = 42113,
 }

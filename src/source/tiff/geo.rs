@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use super::directory::{Header, TagValues};
+use super::directory::{Directory, Header, Tag, TagValues};
 use crate::Result;
 use crate::source::file::DataFile;
+use crate::source::{Crs, Georeference, PixelIs};
 
 const PIXEL_SCALE: u16 = 33550;
 const TIEPOINT: u16 = 33922;
@@ -14,9 +15,21 @@ const KEY_DOUBLES: u16 = 34736;
 const KEY_TEXTS: u16 = 34737;
 const NODATA: u16 = 42113;
 
+const TAGS: [u16; 7] = [PIXEL_SCALE, TIEPOINT, TRANSFORMATION, KEYS, KEY_DOUBLES, KEY_TEXTS, NODATA];
+
 /// The key that says whether coordinates are those of the middle of pixels, and its value for that.
 const RASTER_TYPE: u16 = 1025;
 const PIXEL_IS_POINT: u16 = 2;
+
+/// The key that says what coordinates are, and its values.
+const MODEL_TYPE: u16 = 1024;
+const PROJECTED: u16 = 1;
+const GEOGRAPHIC: u16 = 2;
+
+/// The keys of the numbers of coordinate reference systems, of which the last one is none: "user-defined".
+const GEOGRAPHIC_CRS: u16 = 2048;
+const PROJECTED_CRS: u16 = 3072;
+const USER_DEFINED: u16 = 32767;
 
 /// The georeference of a TIFF file: where its pixels are, in what coordinates, and which value says that there is none.
 ///
@@ -27,7 +40,7 @@ const PIXEL_IS_POINT: u16 = 2;
 /// println!("missing pixels are {:?}", geo.nodata());
 /// # Ok::<(), windrow::Error>(())
 /// ```
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GeoTags {
     tags: Vec<(u16, TagValues)>,
 }
@@ -52,20 +65,81 @@ impl GeoTags {
     /// # Errors
     /// If the file can't be read, is no TIFF, or its tags are broken.
     pub fn read(path: impl AsRef<Path>, page: usize) -> Result<Option<Self>> {
+        Self::read_overview(path, page, None)
+    }
+
+    /// Reads the georeference of a reduced copy of page `page`, as [`TiffSource::open_overview`](super::TiffSource::open_overview)
+    /// has it; without `overview` that of the page itself.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read), and if there is no such copy.
+    pub fn read_overview(path: impl AsRef<Path>, page: usize, overview: Option<usize>) -> Result<Option<Self>> {
         let file = DataFile::open(path.as_ref())?;
         let directory = Header::read(&file)?.directory(&file, page)?;
-        let mut tags = Vec::new();
-        for tag in [PIXEL_SCALE, TIEPOINT, TRANSFORMATION, KEYS, KEY_DOUBLES, KEY_TEXTS, NODATA] {
-            if let Some(values) = directory.words(tag)? {
-                tags.push((tag, values));
-            }
+        for tag in TAGS {
+            // Of one that is broken is told here.
+            directory.words(tag)?;
         }
-        Ok(if tags.is_empty() { None } else { Some(Self { tags }) })
+        let geo = match overview {
+            None => Self::of(&directory),
+            Some(overview) => Self::of_overview(&directory, &directory.overview(page, overview)?),
+        };
+        Ok(if geo.tags.is_empty() { None } else { Some(geo) })
+    }
+
+    /// The tags of a page, but for those that are broken, which matters to nobody who only wants pixels.
+    pub(super) fn of(directory: &Directory<'_>) -> Self {
+        let values = |tag| directory.words(tag).ok().flatten().map(|values| (tag, values));
+        Self { tags: TAGS.into_iter().filter_map(values).collect() }
+    }
+
+    /// The tags of a reduced copy of a page: those of the page, whose place it takes.
+    pub(super) fn of_overview(page: &Directory<'_>, overview: &Directory<'_>) -> Self {
+        let map = |length| {
+            let scale = page.length(length) / overview.length(length);
+            AxisMap { scale, offset: 0.0, center: (scale - 1.0) / 2.0 }
+        };
+        let geo = Self::of(page).mapped(map(Tag::ImageLength), map(Tag::ImageWidth));
+        match Self::of(overview).nodata() {
+            Some(nodata) => geo.with_nodata(Some(nodata)),
+            None => geo,
+        }
     }
 
     /// No georeference, and this value for pixels that are missing.
     pub(crate) fn of_nodata(value: &str) -> Self {
         Self { tags: vec![(NODATA, TagValues::Text(value.to_owned()))] }
+    }
+
+    /// The tags that say this: what is left of a georeference where the file that had it is not at hand.
+    pub(crate) fn of_georeference(place: &Georeference) -> Self {
+        let [a, b, mut c, d, e, mut f] = place.transform;
+        let mut keys = vec![];
+        if let Some(crs) = place.crs {
+            let (kind, number) =
+                if crs == Crs::Projected { (PROJECTED, PROJECTED_CRS) } else { (GEOGRAPHIC, GEOGRAPHIC_CRS) };
+            keys.push([MODEL_TYPE, 0, 1, kind]);
+            keys.push([RASTER_TYPE, 0, 1, if place.pixel == PixelIs::Point { PIXEL_IS_POINT } else { 1 }]);
+            // A number that is too large for a key is left out.
+            keys.extend(place.epsg.and_then(|epsg| u16::try_from(epsg).ok()).map(|epsg| [number, 0, 1, epsg]));
+            if place.pixel == PixelIs::Point {
+                (c, f) = (c + 0.5 * a + 0.5 * b, f + 0.5 * d + 0.5 * e);
+            }
+        }
+        let mut tags = if b == 0.0 && d == 0.0 && e < 0.0 {
+            vec![
+                (PIXEL_SCALE, TagValues::Doubles(vec![a, -e, 0.0])),
+                (TIEPOINT, TagValues::Doubles(vec![0.0, 0.0, 0.0, c, f, 0.0])),
+            ]
+        } else {
+            let matrix = [[a, b, 0.0, c], [d, e, 0.0, f], [0.0; 4], [0.0, 0.0, 0.0, 1.0]];
+            vec![(TRANSFORMATION, TagValues::Doubles(matrix.concat()))]
+        };
+        if !keys.is_empty() {
+            let head = [1, 1, 0, keys.len() as u16];
+            tags.push((KEYS, TagValues::Shorts([&head[..], &keys.concat()].concat())));
+        }
+        Self { tags }
     }
 
     /// The value of pixels that are missing, as text.
@@ -88,14 +162,73 @@ impl GeoTags {
         &self.tags
     }
 
+    fn doubles(&self, of: u16) -> Option<&[f64]> {
+        self.tags.iter().find_map(|(tag, values)| match values {
+            TagValues::Doubles(values) if *tag == of => Some(&values[..]),
+            _ => None,
+        })
+    }
+
+    /// A value of the directory of keys that stands in the directory itself.
+    fn key(&self, of: u16) -> Option<u16> {
+        let keys = self.tags.iter().find_map(|(tag, values)| match values {
+            TagValues::Shorts(keys) if *tag == KEYS => Some(keys),
+            _ => None,
+        })?;
+        // Number, the tag that has the value (0: none), how many values, the value.
+        keys.chunks_exact(4).skip(1).find(|key| key[0] == of && key[1] == 0).map(|key| key[3])
+    }
+
+    fn is_point(&self) -> bool {
+        self.key(RASTER_TYPE) == Some(PIXEL_IS_POINT)
+    }
+
+    /// Where the pixels lie on the map; `None` if there is no transform that says it, but control points at most.
+    pub fn georeference(&self) -> Option<Georeference> {
+        let number = |key| self.key(key).filter(|&number| number != 0 && number != USER_DEFINED).map(u32::from);
+        let (projected, geographic) = (self.key(PROJECTED_CRS).is_some(), self.key(GEOGRAPHIC_CRS).is_some());
+        let crs = match self.key(MODEL_TYPE) {
+            Some(PROJECTED) => Some(Crs::Projected),
+            Some(GEOGRAPHIC) => Some(Crs::Geographic),
+            _ if projected => Some(Crs::Projected),
+            _ if geographic => Some(Crs::Geographic),
+            _ => None,
+        };
+        let epsg = crs.and_then(|crs| match crs {
+            Crs::Projected => number(PROJECTED_CRS),
+            Crs::Geographic => number(GEOGRAPHIC_CRS),
+        });
+        let pixel = if self.is_point() { PixelIs::Point } else { PixelIs::Area };
+        let mut transform = self.transform()?;
+        if pixel == PixelIs::Point {
+            // What the file has is the middle of the first pixel.
+            let [a, b, c, d, e, f] = &mut transform;
+            *c -= *a * 0.5 + *b * 0.5;
+            *f -= *d * 0.5 + *e * 0.5;
+        }
+        transform.iter().all(|n| n.is_finite()).then_some(Georeference { transform, crs, epsg, pixel })
+    }
+
+    /// The transform as the file has it. Where it has several GDAL's choice is ours.
+    fn transform(&self) -> Option<[f64; 6]> {
+        if let (Some([sx, sy, ..]), Some([x, y, _, east, north, ..])) =
+            (self.doubles(PIXEL_SCALE), self.doubles(TIEPOINT))
+            && *sx != 0.0
+            && *sy != 0.0
+        {
+            // North is up. Some writers say so by a negative scale, and are taken at GDAL's word.
+            let sy = -sy.abs();
+            return Some([*sx, 0.0, east - x * sx, 0.0, sy, north - y * sy]);
+        }
+        match self.doubles(TRANSFORMATION)? {
+            m if m.len() == 16 => Some([m[0], m[1], m[3], m[4], m[5], m[7]]),
+            _ => None,
+        }
+    }
+
     /// The georeference of an image whose pixels lie on those of this one.
     pub(crate) fn mapped(&self, y: AxisMap, x: AxisMap) -> Self {
-        let is_point = self.tags.iter().any(|(tag, values)| match values {
-            TagValues::Shorts(keys) if *tag == KEYS => {
-                keys.chunks_exact(4).skip(1).any(|key| key[0] == RASTER_TYPE && key[3] == PIXEL_IS_POINT)
-            }
-            _ => false,
-        });
+        let is_point = self.is_point();
         let offset = |axis: AxisMap| if is_point { axis.center } else { axis.offset };
         let mut mapped = self.clone();
         for (tag, values) in &mut mapped.tags {
@@ -172,6 +305,22 @@ mod tests {
             let (a, b) = (place(&point.mapped(y, x), 2.0, 5.0), place(&geo, 5.5, 24.0));
             assert!((a.0 - b.0).abs() < 1e-6 && (a.1 - b.1).abs() < 1e-6, "{a:?} {b:?}");
             assert_eq!(geo.mapped(AxisMap::SAME, AxisMap::SAME), geo);
+        }
+    }
+
+    #[test]
+    fn a_place_becomes_tags_that_say_it() {
+        for transform in [[10.0, 0.0, 5e5, 0.0, -20.0, 4e6], [8.0, 6.0, 1e3, 6.0, -8.0, 2e3]] {
+            for pixel in [PixelIs::Area, PixelIs::Point] {
+                for (crs, epsg) in
+                    [(Crs::Projected, Some(32633)), (Crs::Geographic, Some(4326)), (Crs::Geographic, None)]
+                {
+                    let place = Georeference { transform, crs: Some(crs), epsg, pixel };
+                    assert_eq!(GeoTags::of_georeference(&place).georeference(), Some(place));
+                }
+            }
+            let bare = Georeference { transform, crs: None, epsg: None, pixel: PixelIs::Area };
+            assert_eq!(GeoTags::of_georeference(&bare).georeference(), Some(bare));
         }
     }
 

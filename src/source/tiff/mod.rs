@@ -21,7 +21,7 @@ pub(crate) use self::geo::AxisMap;
 pub use self::geo::GeoTags;
 use self::page::{Compression, Page};
 use super::file::{DataFile, Stamp};
-use super::{Identity, OpenOptions, Region, RegionReader, Source, SourceInfo};
+use super::{Georeference, Identity, OpenOptions, Region, RegionReader, Source, SourceInfo};
 use crate::{BufferPool, Result, Scalar, StridedView};
 
 /// One page of a TIFF file.
@@ -43,6 +43,7 @@ pub struct TiffSource {
     path: PathBuf,
     stamp: Stamp,
     number: usize,
+    overview: Option<usize>,
     /// The first page of a stack, or the only one.
     page: Arc<Page>,
     /// Where the pages of a stack are.
@@ -59,14 +60,25 @@ impl TiffSource {
     /// If the file can't be read or has no such page, its tags contradict each other, claim more than the file holds,
     /// or speak of a compression or a kind of pixel that is not read here.
     pub fn open(path: impl AsRef<Path>, page: usize) -> Result<Self> {
+        Self::open_overview(path, page, None)
+    }
+
+    /// A reduced copy of page `page`: overview `overview`, counted from 0 as GDAL does, of those that follow the page in
+    /// the file (cloud-optimized GeoTIFF) or lie below it (OME-TIFF); without one the page itself. It lies where the page
+    /// lies, and has its value for missing pixels.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), and if there is no such copy: the error lists those that there are.
+    pub fn open_overview(path: impl AsRef<Path>, page: usize, overview: Option<usize>) -> Result<Self> {
         let file = DataFile::open(path.as_ref())?;
-        let first = Page::read(&file, page)?;
+        let first = Page::read(&file, page, overview)?;
         let info = info(&file, &first);
         Ok(Self {
             info,
             path: path.as_ref().to_owned(),
             stamp: file.stamp(),
             number: page,
+            overview,
             stack: None,
             #[cfg(test)]
             decoded: Arc::new(Mutex::new(vec![0; first.chunks.len()])),
@@ -94,6 +106,7 @@ impl TiffSource {
             path: path.as_ref().to_owned(),
             stamp: file.stamp(),
             number: 0,
+            overview: None,
             stack: Some(stack.into()),
             #[cfg(test)]
             decoded: Arc::new(Mutex::new(vec![0; first.chunks.len()])),
@@ -133,13 +146,13 @@ impl Source for TiffSource {
         self.page.nodata()
     }
 
-    fn georeference(&self) -> Option<String> {
-        self.page.georeference.clone()
+    fn georeference(&self) -> Option<Georeference> {
+        self.page.geo.georeference()
     }
 
     fn options(&self) -> OpenOptions {
         let page = Some(self.number).filter(|&number| number > 0);
-        OpenOptions::new().page(page).stack(self.stack.is_some())
+        OpenOptions::new().page(page).overview(self.overview).stack(self.stack.is_some())
     }
 
     fn identity(&self) -> Result<Identity> {
@@ -149,7 +162,7 @@ impl Source for TiffSource {
 
     fn open(&self, pool: &BufferPool) -> Result<Box<dyn RegionReader>> {
         let file = DataFile::reopen(&self.path, &self.stamp)?;
-        if Page::read(&file, self.number)? != *self.page {
+        if Page::read(&file, self.number, self.overview)? != *self.page {
             return Err(file.broken("the file changed: its tags are no longer the ones that it had"));
         }
         let reader = TiffReader {

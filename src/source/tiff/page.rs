@@ -1,6 +1,7 @@
 //! One page of a TIFF file: what its tags say, checked against each other and against the length of the file.
 
 use super::directory::{Directory, Header, Tag};
+use super::geo::GeoTags;
 use crate::source::file::DataFile;
 use crate::{DType, Result, Scalar};
 
@@ -43,35 +44,26 @@ pub(super) struct Page {
     pub(super) jpeg_tables: Vec<u8>,
     /// Where each chunk starts in the file, and the bytes it has there; 0 bytes are a chunk that was never written.
     pub(super) chunks: Vec<(u64, u64)>,
-    /// What GDAL says marks pixels without a value.
-    pub(super) nodata: Option<String>,
-    /// Where the pixels lie, as GeoTIFF says it.
-    pub(super) georeference: Option<String>,
-}
-
-/// Where the first pixel lies and how far its neighbours are, or the matrix that says both.
-fn georeference(directory: &Directory<'_>) -> Option<String> {
-    if let Some(matrix) = directory.floats(Tag::ModelTransformation).filter(|matrix| matrix.len() == 16) {
-        return Some(format!("matrix {matrix:?}"));
-    }
-    let scale = directory.floats(Tag::ModelPixelScale).filter(|scale| scale.len() >= 2)?;
-    let tie = directory.floats(Tag::ModelTiepoint).filter(|tie| tie.len() >= 6)?;
-    // The point of the world at the corner of the first pixel, whichever pixel was tied.
-    let (x, y) = (tie[3] - tie[0] * scale[0], tie[4] + tie[1] * scale[1]);
-    Some(format!("({x}, {y}) by ({}, {})", scale[0], -scale[1]))
+    /// Where the pixels lie, and what marks those without a value.
+    pub(super) geo: GeoTags,
 }
 
 impl Page {
-    pub(super) fn read(file: &DataFile, page: usize) -> Result<Self> {
-        Self::of(file, &Header::read(file)?.directory(file, page)?)
+    /// Reads the tags of page `page`, or of a reduced copy of it.
+    pub(super) fn read(file: &DataFile, page: usize, overview: Option<usize>) -> Result<Self> {
+        let directory = Header::read(file)?.directory(file, page)?;
+        let Some(overview) = overview else { return Self::of(file, &directory, GeoTags::of(&directory)) };
+        let reduced = directory.overview(page, overview)?;
+        Self::of(file, &reduced, GeoTags::of_overview(&directory, &reduced))
     }
 
     /// The page whose tags are at a place in the file.
     pub(super) fn read_at(file: &DataFile, place: u64) -> Result<Self> {
-        Self::of(file, &Header::read(file)?.read_directory(file, place)?)
+        let directory = Header::read(file)?.read_directory(file, place)?;
+        Self::of(file, &directory, GeoTags::of(&directory))
     }
 
-    fn of(file: &DataFile, directory: &Directory<'_>) -> Result<Self> {
+    fn of(file: &DataFile, directory: &Directory<'_>, geo: GeoTags) -> Result<Self> {
         let tag = |tag, default| directory.first(tag).map(|value| value.unwrap_or(default));
         let (height, width) = (tag(Tag::ImageLength, 0)?, tag(Tag::ImageWidth, 0)?);
         if [height, width].iter().any(|&n| n == 0 || n > i32::MAX as u64) {
@@ -129,8 +121,7 @@ impl Page {
             ycbcr: false,
             jpeg_tables: Vec::new(),
             chunks: Vec::new(),
-            nodata: directory.text(Tag::GdalNodata),
-            georeference: georeference(directory),
+            geo,
         };
         page.check_predictor(file)?;
         page.read_colors(file, directory)?;
@@ -140,7 +131,7 @@ impl Page {
 
     /// The value that marks pixels without one, if it is a number.
     pub(super) fn nodata(&self) -> Option<Scalar> {
-        self.nodata.as_ref()?.parse().ok()
+        self.geo.nodata()?.parse().ok()
     }
 
     /// Samples that lie side by side in a chunk.

@@ -1,0 +1,493 @@
+//! Many images as one table.
+//!
+//! A [`PatchCollection`] is a list of files, and a function that makes a [`ScanBuilder`](crate::ScanBuilder) of each:
+//! whatever a scan can be, a collection of scans can be. Their tables follow one another, in the order of the list.
+//!
+//! ```no_run
+//! use windrow::collection::{PatchCollection, paths};
+//! use windrow::sink::parquet::{self, ParquetOptions};
+//! use windrow::{AnySource, PatchScan, WindowSpec};
+//!
+//! let tiles = PatchCollection::new(paths(["tiles/*.png"])?, |path| {
+//!     Ok(PatchScan::builder(AnySource::open(path, None)?, WindowSpec::new([8, 8]).step(8)))
+//! })?;
+//! parquet::write(tiles.reader()?, "tiles.parquet", &ParquetOptions::default())?;
+//! # Ok::<(), windrow::Error>(())
+//! ```
+//!
+//! # The table
+//! It has the columns of a scan, and `image` before them: the path of the image, as a dictionary of all paths. `window` is
+//! the number of the row, through all images; `y` and `x` are within the image. Images may be of different sizes and
+//! formats; types and shapes of patches must agree. A row stands where it stands whatever the number of threads and the
+//! size of batches.
+//!
+//! # What is read when
+//! [`PatchCollection::new`] opens one image, which says what the columns are. A reader starts with the first image at once:
+//! headers of the others are read when they are near, a few ahead, on rayon's pool, and small images are made into rows
+//! there and then. So the number of rows is not known before a pass is over. [`PatchCollection::num_rows`] reads all
+//! headers (and no pixel), in parallel, once; nothing else waits for it.
+//!
+//! # Memory
+//! A reader holds the paths; of large images the one that is read, as a scan of it does, and the next one, once it is
+//! open; and a few small ones. A file is open while it is read: a few at a time, however many there are.
+
+mod paths;
+mod reader;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use arrow_array::{ArrayRef, StringArray};
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+pub use paths::{is_several, paths};
+pub use reader::CollectionReader;
+
+use crate::window::by;
+use crate::{DType, Error, ErrorKind, Layout, PatchScan, Result, ScanBuilder, TableInfo, WindowSpec};
+
+/// The key of the schema metadata under which [`CollectionInfo`] stands, as JSON.
+pub const METADATA_KEY: &str = "windrow.collection";
+
+/// How a table of many images was made; it stands in the schema metadata of every batch and file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CollectionInfo {
+    /// The version of windrow that made the table.
+    pub version: String,
+    /// How many images were listed.
+    pub images: u64,
+    /// The windows.
+    pub window: WindowSpec,
+    /// The pixels of a patch on each axis.
+    pub patch_shape: Vec<u64>,
+    /// The type of the pixels in the table.
+    pub dtype: DType,
+    /// How the patches are held.
+    pub layout: Layout,
+    /// What pixels were multiplied with, before `offset` was added.
+    pub scale: f64,
+    /// What was added to pixels.
+    pub offset: f64,
+}
+
+impl CollectionInfo {
+    /// Reads how a table was made from its schema; `None` if it is not one of many images.
+    ///
+    /// # Errors
+    /// If the metadata is there, but broken.
+    pub fn from_schema(schema: &Schema) -> Result<Option<Self>> {
+        let Some(json) = schema.metadata.get(METADATA_KEY) else { return Ok(None) };
+        let info = serde_json::from_str(json);
+        info.map(Some).map_err(|error| Error::format(format!("schema metadata {METADATA_KEY:?}"), error.to_string()))
+    }
+}
+
+/// An image that a table does not have, or not all of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Skipped {
+    /// Its path.
+    pub image: String,
+    /// What is wrong with it.
+    pub error: String,
+    /// Its rows that are in the table: those before the place where a large file turned out to be broken.
+    pub rows: u64,
+}
+
+/// Makes the scan of an image.
+type Make = dyn Fn(&Path) -> Result<ScanBuilder> + Send + Sync;
+
+/// Many images as one table, as a plan: cheap to clone, and every [`reader`](Self::reader) starts anew. See
+/// [the module](self).
+#[derive(Clone)]
+pub struct PatchCollection {
+    plan: Arc<Plan>,
+    skip_bad: bool,
+    most_rows: u64,
+    prefetch: Option<usize>,
+}
+
+/// What all readers share.
+struct Plan {
+    paths: Vec<PathBuf>,
+    make: Box<Make>,
+    /// The first image that is none of the bad ones.
+    first: PatchScan,
+    /// The columns that scans make.
+    inner: Vec<String>,
+    /// Where the columns of the table come from.
+    slots: Vec<Slot>,
+    schema: SchemaRef,
+    batch_rows: u64,
+    /// All paths, as the dictionary of the column `image`.
+    names: ArrayRef,
+    counts: OnceLock<Vec<u64>>,
+}
+
+/// Where a column comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Slot {
+    Image,
+    Window,
+    /// A column of the scan.
+    Inner(usize),
+}
+
+impl PatchCollection {
+    /// The tables of all images at `paths`, in this order. `make` says what the table of an image is; the columns that it
+    /// asks for may have `image` among them. Opens the first image.
+    ///
+    /// # Errors
+    /// If there is no path, or no table can be made of the first image.
+    pub fn new(
+        paths: Vec<PathBuf>,
+        make: impl Fn(&Path) -> Result<ScanBuilder> + Send + Sync + 'static,
+    ) -> Result<Self> {
+        Self::build(paths, Box::new(make), false)
+    }
+
+    /// As [`new`](Self::new), but images of which no table can be made are left out, and told of by
+    /// [`CollectionReader::skipped`]. Opens images until one is good.
+    ///
+    /// # Errors
+    /// If none of the images is good.
+    pub fn skipping_bad(
+        paths: Vec<PathBuf>,
+        make: impl Fn(&Path) -> Result<ScanBuilder> + Send + Sync + 'static,
+    ) -> Result<Self> {
+        Self::build(paths, Box::new(make), true)
+    }
+
+    fn build(paths: Vec<PathBuf>, make: Box<Make>, skip_bad: bool) -> Result<Self> {
+        if paths.is_empty() {
+            return Err(Error::argument("image", "none given: expected at least one"));
+        }
+        if i32::try_from(paths.len()).is_err() {
+            return Err(Error::too_large("the number of images", paths.len(), i32::MAX));
+        }
+        let (mut bad, mut good) = (None, None);
+        for path in &paths {
+            match make(path).and_then(First::new).map_err(|error| named(path, error)) {
+                Ok(first) => {
+                    good = Some(first);
+                    break;
+                }
+                Err(error) if skip_bad && is_of_image(&error) => bad = bad.or(Some(error)),
+                Err(error) => return Err(error),
+            }
+        }
+        let First { scan, inner, columns, batch_rows } = match (good, bad) {
+            (Some(good), _) => good,
+            (None, Some(error)) => {
+                return Err(Error::argument("image", format!("none of the {} images is good: {error}", paths.len())));
+            }
+            (None, None) => unreachable!("there is a path, which is good or bad"),
+        };
+        let names: Vec<_> = paths.iter().map(|path| path.display().to_string()).collect();
+        if names.iter().try_fold(0i32, |sum, name| sum.checked_add(i32::try_from(name.len()).ok()?)).is_none() {
+            return Err(Error::too_large("the length of all paths together", "more", i32::MAX));
+        }
+        let schema = schema(&scan, &columns, paths.len())?;
+        let slots = columns.iter().map(|name| slot(name, &inner)).collect();
+        let names = Arc::new(StringArray::from(names)) as ArrayRef;
+        let counts = OnceLock::new();
+        let plan = Plan { paths, make, first: scan, inner, slots, schema, batch_rows, names, counts };
+        Ok(Self { plan: Arc::new(plan), skip_bad, most_rows: u64::MAX, prefetch: None })
+    }
+
+    /// The first rows alone. A pass opens no more images than it needs for them.
+    pub fn head(mut self, rows: u64) -> Self {
+        self.most_rows = self.most_rows.min(rows);
+        self
+    }
+
+    /// How many images are prepared ahead, on other threads; 0 does all on the caller's thread. Default: two more than
+    /// rayon's pool has threads.
+    pub fn prefetch(mut self, images: usize) -> Self {
+        self.prefetch = Some(images);
+        self
+    }
+
+    /// The images, in the order of the table.
+    pub fn paths(&self) -> &[PathBuf] {
+        &self.plan.paths
+    }
+
+    /// The table of the first image (of the first good one): what those of all others are like.
+    pub fn first(&self) -> &PatchScan {
+        &self.plan.first
+    }
+
+    /// The schema that every batch has.
+    pub fn schema(&self) -> SchemaRef {
+        self.plan.schema.clone()
+    }
+
+    /// The number of rows. Reads the headers of all images when it is first asked for; images that will be left out count
+    /// nothing, unless it takes their pixels to know that they are bad.
+    ///
+    /// # Errors
+    /// If an image is bad, unless these are left out.
+    pub fn num_rows(&self) -> Result<u64> {
+        let sum = self.counts()?.iter().fold(0u64, |sum, &rows| sum.saturating_add(rows));
+        Ok(sum.min(self.most_rows))
+    }
+
+    /// The rows of each image.
+    fn counts(&self) -> Result<&[u64]> {
+        if let Some(counts) = self.plan.counts.get() {
+            return Ok(counts);
+        }
+        let count = |path: &PathBuf| match self.plan.scan(path) {
+            Ok(scan) => Ok(scan.num_rows()),
+            Err(error) if self.skip_bad && is_of_image(&error) => Ok(0),
+            Err(error) => Err(error),
+        };
+        let counts = if self.prefetch == Some(0) {
+            self.plan.paths.iter().map(count).collect::<Result<_>>()?
+        } else {
+            self.plan.paths.par_iter().map(count).collect::<Result<_>>()?
+        };
+        Ok(self.plan.counts.get_or_init(|| counts))
+    }
+
+    /// What the table will be and cost. Reads the headers of all images.
+    ///
+    /// # Errors
+    /// As [`num_rows`](Self::num_rows).
+    pub fn explain(&self) -> Result<ExplainCollection> {
+        let counts = self.counts()?;
+        let rows = self.num_rows()?;
+        let first = self.plan.first.explain();
+        let images = self.plan.paths.len() as u64;
+        Ok(ExplainCollection {
+            images,
+            without_rows: counts.iter().filter(|rows| **rows == 0).count() as u64,
+            patch_shape: first.patch_shape,
+            columns: self.plan.schema.fields().iter().map(|field| field.name().clone()).collect(),
+            layout: first.layout,
+            dtype: first.dtype,
+            rows,
+            row_bytes: self.row_bytes(),
+            dense_bytes: rows.saturating_mul(self.row_bytes()),
+            batch_rows: self.plan.batch_rows,
+        })
+    }
+
+    /// Bytes of a row, the key of the image among them.
+    pub fn row_bytes(&self) -> u64 {
+        let own = |slot: &Slot| match slot {
+            Slot::Image => 4,
+            Slot::Window => 8,
+            Slot::Inner(_) => 0,
+        };
+        let explain = self.plan.first.explain();
+        let inner =
+            if self.plan.slots.iter().any(|slot| matches!(slot, Slot::Inner(_))) { explain.row_bytes } else { 0 };
+        inner + self.plan.slots.iter().map(own).sum::<u64>()
+    }
+
+    /// Starts reading. Any number of readers may run at once.
+    ///
+    /// # Errors
+    /// None so far: an image that can't be opened is an error of the stream.
+    pub fn reader(&self) -> Result<CollectionReader> {
+        let ahead = self.prefetch.unwrap_or_else(|| rayon::current_num_threads() + 2);
+        Ok(CollectionReader::new(self.plan.clone(), self.skip_bad, self.most_rows, ahead))
+    }
+}
+
+impl fmt::Debug for PatchCollection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PatchCollection({} images, {:?})", self.plan.paths.len(), self.plan.first)
+    }
+}
+
+impl Plan {
+    /// The scan of an image, if its table is like that of the first.
+    fn scan(&self, path: &Path) -> Result<PatchScan> {
+        let scan = (self.make)(path).and_then(|builder| builder.only_columns(&self.inner).build());
+        let scan = scan.map_err(|error| named(path, error))?;
+        match self.differs(&scan) {
+            None => Ok(scan),
+            Some(message) => Err(Error::unsupported(path.display().to_string(), message)),
+        }
+    }
+
+    /// In what the table of an image is another one than that of the first.
+    fn differs(&self, scan: &PatchScan) -> Option<String> {
+        let first = &self.first;
+        let name = &first.source().info().name;
+        let types = [scan, first].map(|scan| scan.pixel_type());
+        if types[0] != types[1] {
+            let [here, there] = types;
+            return Some(format!(
+                "its pixels are {here}, those of {name} {there}: expected one type in all images, which dtype (--dtype) \
+                 makes of them"
+            ));
+        }
+        let shapes = [scan, first].map(|scan| scan.grid().patch_shape());
+        if shapes[0] != shapes[1] {
+            let [here, there] = shapes.map(|shape| by(&shape));
+            return Some(format!(
+                "its patches are {here}, those of {name} {there}: expected as many bands in all images"
+            ));
+        }
+        let (here, there) = (scan.schema(), first.schema());
+        if here.fields() != there.fields() {
+            let names = |schema: &SchemaRef| {
+                let names: Vec<_> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+                names.join(", ")
+            };
+            return Some(format!("its columns are {}, those of {name} {}", names(&here), names(&there)));
+        }
+        let map = ["easting", "longitude", "northing", "latitude"];
+        let systems = [scan, first].map(|scan| scan.source().georeference().and_then(|place| place.epsg));
+        if systems[0] != systems[1] && here.fields().iter().any(|field| map.contains(&field.name().as_str())) {
+            let [here, there] =
+                systems.map(|epsg| epsg.map_or("none that it names".to_owned(), |n| format!("EPSG:{n}")));
+            return Some(format!("its coordinates are of {here}, those of {name} of {there}: expected one system"));
+        }
+        None
+    }
+}
+
+/// What the first image says of all.
+struct First {
+    scan: PatchScan,
+    inner: Vec<String>,
+    /// The columns of the table.
+    columns: Vec<String>,
+    batch_rows: u64,
+}
+
+impl First {
+    fn new(mut builder: ScanBuilder) -> Result<Self> {
+        if builder.asked_layout() == Layout::Columns {
+            let message = "columns are slices of one image: expected layout tensor, fixed-shape-tensor or binary";
+            return Err(Error::argument("layout", message));
+        }
+        let asked = builder.take_columns();
+        let columns = match asked {
+            Some(columns) => columns,
+            None => {
+                let all = builder.clone().build()?;
+                let names = all.schema();
+                let names = names.fields().iter().map(|field| field.name().clone());
+                ["image".to_owned()].into_iter().chain(names).collect()
+            }
+        };
+        let mut inner: Vec<_> = columns.iter().filter(|name| *name != "image" && *name != "window").cloned().collect();
+        if columns.iter().filter(|name| *name == "image").count() > 1 {
+            let message =
+                "\"image\" is asked for twice, or an axis has this name, which is that of the column of paths";
+            return Err(Error::argument("columns", message));
+        }
+        if inner.is_empty() {
+            inner.push("window".to_owned());
+        }
+        let builder = builder.only_columns(&inner);
+        let scan = builder.clone().build()?;
+        let batch_rows = builder.rows_of_batches(&scan)?;
+        Ok(Self { scan, inner, columns, batch_rows })
+    }
+}
+
+fn slot(name: &str, inner: &[String]) -> Slot {
+    match name {
+        "image" => Slot::Image,
+        "window" => Slot::Window,
+        name => Slot::Inner(inner.iter().position(|inner| inner == name).unwrap_or_default()),
+    }
+}
+
+/// The schema of the table with these columns.
+fn schema(first: &PatchScan, columns: &[String], images: usize) -> Result<SchemaRef> {
+    let inner = first.schema();
+    let field = |name: &String| match name.as_str() {
+        "image" => {
+            let names = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
+            Ok(Arc::new(Field::new("image", names, false)))
+        }
+        "window" => Ok(Arc::new(Field::new("window", DataType::UInt64, false))),
+        name => {
+            let found = inner.fields().iter().find(|field| field.name() == name).cloned();
+            found.ok_or_else(|| Error::argument("columns", format!("no column {name:?}")))
+        }
+    };
+    let fields = columns.iter().map(field).collect::<Result<Vec<_>>>()?;
+    let table = TableInfo::from_schema(&inner)?;
+    let table = table.ok_or_else(|| Error::format("schema metadata", "a scan does not say how it was made"))?;
+    let info = CollectionInfo {
+        version: table.version,
+        images: images as u64,
+        window: table.window,
+        patch_shape: table.patch_shape,
+        dtype: table.dtype,
+        layout: table.layout,
+        scale: table.scale,
+        offset: table.offset,
+    };
+    let json = serde_json::to_string(&info)
+        .map_err(|error| Error::format("schema metadata", format!("can't be written: {error}")))?;
+    Ok(Arc::new(Schema::new_with_metadata(fields, HashMap::from([(METADATA_KEY.to_owned(), json)]))))
+}
+
+/// An error of an image that says which.
+fn named(path: &Path, error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::Window { .. } | ErrorKind::View(_) | ErrorKind::TooLarge { .. } | ErrorKind::Memory { .. } => {
+            Error::unsupported(path.display().to_string(), error.to_string())
+        }
+        _ => error,
+    }
+}
+
+/// Whether an error is one of an image, and not of what was asked for, or of the system.
+fn is_of_image(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Io { .. } | ErrorKind::Format { .. } | ErrorKind::Unsupported { .. })
+}
+
+/// The facts of a [`PatchCollection`], from the headers of its images.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct ExplainCollection {
+    /// The images.
+    pub images: u64,
+    /// Those of them that have no window, or are left out.
+    pub without_rows: u64,
+    /// Pixels of a patch on each axis.
+    pub patch_shape: Vec<u64>,
+    /// The names of the columns.
+    pub columns: Vec<String>,
+    /// How patches are held.
+    pub layout: Layout,
+    /// The type of the pixels in the table.
+    pub dtype: DType,
+    /// Rows of the table.
+    pub rows: u64,
+    /// Bytes a row.
+    pub row_bytes: u64,
+    /// Bytes of all rows, if they were made at once.
+    pub dense_bytes: u64,
+    /// Rows of a batch, at most.
+    pub batch_rows: u64,
+}
+
+impl fmt::Display for ExplainCollection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bytes = bytesize::ByteSize;
+        let without =
+            if self.without_rows == 0 { String::new() } else { format!(", {} without rows", self.without_rows) };
+        writeln!(f, "images      {}{without}", self.images)?;
+        writeln!(f, "windows     of {}", by(&self.patch_shape))?;
+        writeln!(f, "rows        {}", self.rows)?;
+        writeln!(f, "columns     {}  ({}, {})", self.columns.join(", "), self.layout, self.dtype)?;
+        writeln!(f, "row         {}", bytes(self.row_bytes))?;
+        writeln!(f, "all rows    {}", bytes(self.dense_bytes))?;
+        write!(f, "batch       at most {} rows", self.batch_rows)
+    }
+}
