@@ -9,6 +9,7 @@ import numpy.typing as npt
 __all__ = [
     "Batch",
     "Batches",
+    "Collection",
     "Column",
     "Folder",
     "Matrix",
@@ -19,6 +20,7 @@ __all__ = [
     "__version__",
     "forked",
     "quiet",
+    "several",
     "stop",
 ]
 
@@ -27,6 +29,7 @@ __version__: str
 def stop() -> None: ...
 def forked() -> None: ...
 def quiet() -> float: ...
+def several(path: str) -> list[str] | None: ...
 @final
 class Plan:
     def __new__(
@@ -44,6 +47,7 @@ class Plan:
         layout: str,
         wrap: str,
         columns: Sequence[str] | None,
+        coords: str,
         dtype: str | None,
         scale: float,
         offset: float,
@@ -55,6 +59,7 @@ class Plan:
         batch_rows: int | None,
         batch_bytes: int | None,
         page: int | None,
+        overview: int | None,
         stack: bool,
         member: str | None,
         raw: str | None,
@@ -91,6 +96,10 @@ class Plan:
     def columns(self) -> list[str]: ...
     @property
     def sliding(self) -> list[tuple[str, int, int, int, int]]: ...
+    @property
+    def map(self) -> list[tuple[str, tuple[float, float, float]]] | None: ...
+    @property
+    def middles(self) -> list[tuple[str, bool, float]]: ...
     def explain(self) -> tuple[str, str]: ...
     def schema(self) -> Schema: ...
     def stream(self) -> object: ...
@@ -131,6 +140,36 @@ class Plan:
         store_columns: bool,
         stream: bool,
         progress: Callable[[int], object] | None,
+    ) -> tuple[int, int]: ...
+
+@final
+class Collection:
+    def __new__(
+        cls,
+        paths: Sequence[str],
+        options: dict[str, Any],
+        *,
+        skip_bad: bool,
+        head: int | None,
+    ) -> Self: ...
+    def num_rows(self) -> int: ...
+    @property
+    def paths(self) -> list[str]: ...
+    @property
+    def patch_shape(self) -> list[int]: ...
+    @property
+    def dtype(self) -> str: ...
+    @property
+    def skipped(self) -> list[tuple[str, str, int]]: ...
+    def explain(self) -> tuple[str, str]: ...
+    def schema(self) -> Schema: ...
+    def stream(self) -> object: ...
+    def batches(self) -> Batches: ...
+    def write_parquet(
+        self, path: str, compression: str, progress: Callable[[int], object] | None
+    ) -> tuple[int, int]: ...
+    def write_ipc(
+        self, path: str, compression: str, stream: bool, progress: Callable[[int], object] | None
     ) -> tuple[int, int]: ...
 
 @final
