@@ -5,7 +5,7 @@
 //! Data goes one way, and each module knows nothing of the next:
 //!
 //! ```text
-//! source  →  view  →  window  →  encode  →  reader  →  sink | polars
+//! source  →  view  →  window  →  encode  →  reader  →  sink | polars | datafusion
 //! files,     shape,   grid:      layouts    batches    Parquet,
 //! arrays     strides  rows ↔                           Arrow IPC
 //!                     coords
@@ -18,6 +18,8 @@ mod boxes;
 mod buffer;
 #[cfg(feature = "cli")]
 pub mod cli;
+#[cfg(feature = "datafusion")]
+pub mod datafusion;
 mod digest;
 mod dtype;
 mod encode;
@@ -30,6 +32,8 @@ pub mod fold;
 pub mod folder;
 mod jobs;
 mod matrix;
+#[cfg(any(feature = "cli", feature = "datafusion"))]
+mod parse;
 #[cfg(feature = "polars")]
 pub mod polars;
 mod reader;

@@ -82,6 +82,9 @@ pub struct TableSource {
     pub dtype: DType,
     /// The name of each axis.
     pub axes: Vec<String>,
+    /// The image of a file with several, from 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub page: Option<usize>,
 }
 
 impl TableInfo {

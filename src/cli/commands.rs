@@ -29,10 +29,10 @@ pub(super) fn run(args: Args) -> Result<()> {
     match args.command {
         Command::Info { scan, json } => info(&scan, json),
         Command::Export { scan, output, compression, store_columns, folder, quiet } => {
-            let target = Target::of(&output, &folder)?;
+            let target = Target::of(&output, &folder, scan.chosen.one_of()?)?;
             refuse_itself("the image", &scan.windows.image, &output)?;
             let compression = compression.map(|text| text.parse()).transpose()?.unwrap_or_default();
-            let (scan, notes) = scan.resolve()?;
+            let (scan, notes) = if target.takes_all() { scan.resolve_all()? } else { scan.resolve()? };
             if !quiet {
                 note_whole_axes(&scan);
                 note(&notes);
@@ -51,13 +51,15 @@ pub(super) fn run(args: Args) -> Result<()> {
             stream(&scan, options, interrupted)
         }
         Command::Fold(args) => fold::run(&args, interrupted),
+        #[cfg(feature = "datafusion")]
+        Command::Sql(args) => super::sql::run(&args, interrupted),
         #[cfg(feature = "image")]
         Command::Show { windows, chosen, output, across } => {
             if !output.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("png")) {
                 return Err(Error::argument("output", format!("{}: its ending is not .png", output.display())));
             }
             refuse_itself("the image", &windows.image, &output)?;
-            let across = super::parse::number("across", &across)?;
+            let across = crate::parse::number("across", &across)?;
             let (scan, notes) = chosen.choose(windows.resolve()?)?;
             note_whole_axes(&scan);
             note(&notes);
@@ -99,6 +101,12 @@ fn export(
             let options = FolderOptions { parquet: parquet_options(options), cut, resume };
             folder::write(scan, output, &options, watch)?
         }
+        #[cfg(feature = "parquet")]
+        Target::Split { index, of } => {
+            let parquet = parquet_options(options);
+            let options = FolderOptions { parquet, cut: Cut::Files(of), resume: false };
+            folder::write_split(scan, output, index, &options, watch)?
+        }
         file => file.write(watch(scan.reader()?), output, options)?,
     };
     drop(bar);
@@ -115,7 +123,7 @@ fn verify(path: &Path, image: Option<&Path>, check: Check, quiet: bool, interrup
     let manifest = folder::Manifest::read(path)?;
     let image = image.unwrap_or(Path::new(&manifest.table.source.name));
     let stop = Stop::listen(interrupted)?;
-    let image = crate::AnySource::open(image, manifest.image.page)?;
+    let image = crate::AnySource::open(image, manifest.page())?;
     let found = folder::verify(image, path, check, |reader| stop.watch(reader))?;
     if !quiet {
         let (path, rows) = (text::printable(&path.display().to_string()), HumanCount(found.rows));
@@ -217,13 +225,29 @@ enum Target {
         cut: Cut,
         resume: bool,
     },
+    /// One of the files of a folder.
+    #[cfg(feature = "parquet")]
+    Split {
+        index: u64,
+        of: u64,
+    },
     IpcFile,
     IpcStream,
 }
 
 impl Target {
-    /// By the ending of the name; a folder is one that is there, or whose name ends as that of one.
-    fn of(path: &Path, folder: &FolderArgs) -> Result<Self> {
+    /// Whether it takes the table of all splits, and chooses among them.
+    fn takes_all(self) -> bool {
+        match self {
+            #[cfg(feature = "parquet")]
+            Target::Folder { .. } | Target::Split { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// By the ending of the name; a folder is one that is there, or whose name ends as that of one. `split` is that
+    /// which is meant, if one is.
+    fn of(path: &Path, folder: &FolderArgs, split: Option<(u64, u64)>) -> Result<Self> {
         if path == Path::new("-") {
             return Err(Error::argument("output", "- is no file: windrow stream writes to standard output"));
         }
@@ -234,6 +258,14 @@ impl Target {
             return Err(Error::argument("output", message));
         }
         if is_folder(path) {
+            #[cfg(feature = "parquet")]
+            if let Some((index, of)) = split {
+                if let Some(name) = folder.given() {
+                    let message = "goes with all files of a folder, not with --split, which makes one of them";
+                    return Err(Error::argument(name, message));
+                }
+                return Ok(Target::Split { index, of });
+            }
             #[cfg(feature = "parquet")]
             return Ok(Target::Folder { cut: folder.cut()?, resume: folder.resume });
             #[cfg(not(feature = "parquet"))]
@@ -260,7 +292,7 @@ impl Target {
     fn write(self, reader: impl arrow_array::RecordBatchReader, path: &Path, options: IpcOptions) -> Result<Written> {
         match self {
             #[cfg(feature = "parquet")]
-            Target::Parquet | Target::Folder { .. } => {
+            Target::Parquet | Target::Folder { .. } | Target::Split { .. } => {
                 crate::sink::parquet::write(reader, path, &parquet_options(options))
             }
             Target::IpcFile => ipc::write_file(reader, path, &options),

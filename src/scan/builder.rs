@@ -256,6 +256,7 @@ impl ScanBuilder {
                 shape: info.shape.clone(),
                 dtype: info.dtype,
                 axes: grid.axes().iter().map(|axis| axis.name.clone()).collect(),
+                page: self.source.page(),
             },
             window: self.spec.clone(),
             patch_shape: grid.patch_shape(),

@@ -91,6 +91,11 @@ pub trait Source: fmt::Debug + Send + Sync {
         None
     }
 
+    /// Which image of a file with several this is, from 0, as [`AnySource::open`] takes it.
+    fn page(&self) -> Option<usize> {
+        None
+    }
+
     /// Starts one pass over the data. The reader takes its buffers from `pool`.
     ///
     /// # Errors

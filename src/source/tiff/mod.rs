@@ -101,6 +101,11 @@ impl Source for TiffSource {
         self.page.georeference.clone()
     }
 
+    fn page(&self) -> Option<usize> {
+        // The first is the one that a path without a page means.
+        (self.number > 0).then_some(self.number)
+    }
+
     fn identity(&self) -> Result<Identity> {
         DataFile::reopen(&self.path, &self.stamp)?.identity(Some(self.number))
     }
