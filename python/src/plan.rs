@@ -214,6 +214,17 @@ impl Plan {
         Ok(self.chosen(self.scan.shard(index, of).map_err(to_py)?))
     }
 
+    /// The rows of parts that are read by themselves: so many, or of so many bytes. First, and one past the last.
+    #[pyo3(signature = (of, size))]
+    fn splits(&self, of: Option<u64>, size: Option<&str>) -> PyResult<Vec<(u64, u64)>> {
+        let splits = match (of, size) {
+            (Some(of), None) => self.scan.splits(of),
+            (None, Some(size)) => self.scan.splits_of_bytes(bytes_of("bytes", size)?),
+            _ => return Err(PyValueError::new_err("splits: expected their number, or bytes")),
+        };
+        Ok(splits.map_err(to_py)?.iter().map(|split| (split.rows().start, split.rows().end)).collect())
+    }
+
     /// All but the first rows.
     fn skip(&self, rows: u64) -> PyResult<Self> {
         Ok(self.chosen(self.scan.skip(rows).map_err(to_py)?))
