@@ -13,16 +13,16 @@ use windrow::datafusion::PatchTable;
 use windrow::{PatchScan, StridedView, WindowSpec};
 
 /// 93 by 53 windows of 8 by 8.
-pub fn scan() -> PatchScan {
+pub(crate) fn scan() -> PatchScan {
     let pixels: Vec<u16> = (0..100 * 60u32).map(|i| (i.wrapping_mul(2654435761) >> 18) as u16).collect();
     PatchScan::new(StridedView::from_vec(pixels, &[100, 60]).unwrap(), WindowSpec::new([8, 8])).unwrap()
 }
 
-pub const LINES: i64 = 93;
-pub const LINE: i64 = 53;
+pub(crate) const LINES: i64 = 93;
+pub(crate) const LINE: i64 = 53;
 
 /// A session in which `t` is the table of a scan, read in so many partitions.
-pub fn session(scan: &PatchScan, partitions: usize) -> (SessionContext, PatchTable) {
+pub(crate) fn session(scan: &PatchScan, partitions: usize) -> (SessionContext, PatchTable) {
     let table = PatchTable::new(scan).unwrap();
     let config = windrow::datafusion::config().with_target_partitions(partitions);
     let ctx = SessionContext::new_with_config(config);
@@ -31,7 +31,7 @@ pub fn session(scan: &PatchScan, partitions: usize) -> (SessionContext, PatchTab
     (ctx, table)
 }
 
-pub async fn ask(ctx: &SessionContext, sql: &str) -> RecordBatch {
+pub(crate) async fn ask(ctx: &SessionContext, sql: &str) -> RecordBatch {
     let frame = ctx.sql(sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
     let schema = Arc::new(frame.schema().as_arrow().clone());
     let batches = frame.collect().await.unwrap_or_else(|error| panic!("{sql}: {error}"));
@@ -39,17 +39,17 @@ pub async fn ask(ctx: &SessionContext, sql: &str) -> RecordBatch {
     arrow_select::concat::concat_batches(&schema, &batches).unwrap()
 }
 
-pub async fn error(ctx: &SessionContext, sql: &str) -> String {
+pub(crate) async fn error(ctx: &SessionContext, sql: &str) -> String {
     match ctx.sql(sql).await {
         Err(error) => error.to_string(),
         Ok(frame) => frame.collect().await.unwrap_err().to_string(),
     }
 }
 
-pub fn ids(batch: &RecordBatch) -> Vec<u64> {
+pub(crate) fn ids(batch: &RecordBatch) -> Vec<u64> {
     batch["window"].as_primitive::<UInt64Type>().values().to_vec()
 }
 
-pub fn ints(batch: &RecordBatch, column: usize) -> Vec<i64> {
+pub(crate) fn ints(batch: &RecordBatch, column: usize) -> Vec<i64> {
     batch.column(column).as_primitive::<Int64Type>().values().to_vec()
 }
