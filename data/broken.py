@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
+import io
+import json
 import random
 import struct
+import zipfile
 import zlib
 from typing import TYPE_CHECKING
+
+import imagecodecs
 
 if TYPE_CHECKING:
     from generate import Corpus
@@ -24,6 +30,11 @@ BASES = [
     "tiff_f4_tiles_zlib_predictor.tif",
     "tiff_u1_strips_lzw.tif",
     "tiff_u2_strips_big.tif",
+    "tiff_u2_strips_zstd.tif",
+    "npz_stored.npz",
+    "npz_deflated.npz",
+    "zarr_v3_shards.zip",
+    "zarr_v2_blosc.zip",
 ]
 
 
@@ -37,6 +48,9 @@ def make_bad(corpus: Corpus) -> None:
     lie_in_tiff(corpus)
     lie_in_png(corpus)
     lie_in_gif(corpus)
+    lie_in_npz(corpus)
+    lie_in_zarr(corpus)
+    lie_in_raw(corpus)
     pretend(corpus)
 
 
@@ -263,10 +277,245 @@ def lie_in_gif(corpus: Corpus) -> None:
     corpus.break_("gif_frame.gif", gif(8, 32000), "has a frame of 4 GB on a small screen")
 
 
+# -- archives ---------------------------------------------------------------------------------------------------------
+
+
+def zipped(members: dict[str, bytes], packing: int = zipfile.ZIP_STORED) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", packing) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return file.getvalue()
+
+
+def lie_in_npz(corpus: Corpus) -> None:
+    header = "{'descr': '|u1', 'fortran_order': False, 'shape': (8, 8), }\n"
+    array = npy(header)
+    good, deflated = zipped({"a.npy": array}), zipped({"a.npy": array}, zipfile.ZIP_DEFLATED)
+
+    def patched(data: bytes, *changes: tuple[int, str, int]) -> bytes:
+        """Numbers in the directory changed: offset in the entry, kind, value."""
+        out, entry = bytearray(data), data.rindex(b"PK\1\2")
+        for at, kind, value in changes:
+            struct.pack_into(kind, out, entry + at, value)
+        return bytes(out)
+
+    end = good.rindex(b"PK\5\6")
+    many = bytearray(good)
+    struct.pack_into("<HH", many, end + 8, 60000, 60000)
+    away = bytearray(good)
+    struct.pack_into("<I", away, end + 16, 2**31)
+    claims = "{'descr': '|u1', 'fortran_order': False, 'shape': (65536, 65536), }\n"
+    lies = {
+        "empty_archive": (zipped({}), "has no member"),
+        "no_array": (zipped({"a.txt": b"hello"}), "has no array"),
+        "two_arrays": (zipped({"a.npy": array, "b.npy": array}), "has two arrays, and none is named"),
+        "text_member": (zipped({"a.npy": b"hello, this is no array"}), "has a text for an array"),
+        "empty_member": (zipped({"a.npy": b""}), "has an empty array"),
+        "short_member": (zipped({"a.npy": array[:-1]}), "has an array without its last byte"),
+        "short_deflated": (zipped({"a.npy": array[:-1]}, zipfile.ZIP_DEFLATED), "the same, deflated"),
+        "object": (zipped({"a.npy": npy(header.replace("|u1", "|O"))}), "holds Python objects"),
+        "bzip2": (zipped({"a.npy": array}, zipfile.ZIP_BZIP2), "is packed by bzip2"),
+        "lzma": (zipped({"a.npy": array}, zipfile.ZIP_LZMA), "is packed by LZMA"),
+        "encrypted": (patched(good, (8, "<H", 1)), "claims a password"),
+        "size_huge": (patched(good, (24, "<I", 2**32 - 2), (20, "<I", 2**32 - 2)), "claims a member of 4 GiB"),
+        "size_small": (patched(good, (24, "<I", 20), (20, "<I", 20)), "claims a member that ends in its header"),
+        "sizes_differ": (patched(good, (24, "<I", 10_000)), "stores more than it has"),
+        "deflated_huge": (patched(deflated, (24, "<I", 2**32 - 2)), "claims 4 GiB out of a hundred bytes"),
+        "deflated_small": (patched(deflated, (24, "<I", 80)), "claims less than it holds"),
+        "checksum": (patched(deflated, (16, "<I", 1)), "has a wrong checksum"),
+        "place": (patched(good, (42, "<I", 5)), "has its member within another"),
+        "place_beyond": (patched(good, (42, "<I", 2**31)), "has its member beyond the end"),
+        "many_members": (bytes(many), "claims 60000 members"),
+        "directory_beyond": (bytes(away), "has its directory beyond the end"),
+        "bomb": (zipped({"a.npy": npy(claims, bytes(1 << 28))}, zipfile.ZIP_DEFLATED), "claims 4 GiB, and unpacks to 256 MiB"),
+        "bomb_header": (zipped({"a.npy": npy(" " * (1 << 28), version=2)}, zipfile.ZIP_DEFLATED), "has a header of 256 MiB"),
+    }
+    for name, (data, why) in lies.items():
+        corpus.break_(f"npz_{name}.npz", data, why)
+
+
+def zarr_doc(**changes: object) -> dict:
+    """An array of 8×8 bytes in one chunk, some of what it says changed."""
+    return {
+        "zarr_format": 3,
+        "node_type": "array",
+        "shape": [8, 8],
+        "data_type": "uint8",
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [8, 8]}},
+        "chunk_key_encoding": {"name": "default"},
+        "fill_value": 0,
+        "codecs": [{"name": "bytes"}],
+        **changes,
+    }
+
+
+def zarr_doc_2(**changes: object) -> dict:
+    doc = {"zarr_format": 2, "shape": [8, 8], "chunks": [8, 8], "dtype": "|u1", "order": "C"}
+    return {**doc, "filters": None, "compressor": None, "fill_value": 0, **changes}
+
+
+def lie_in_zarr(corpus: Corpus) -> None:
+    pixels = bytes(range(64))
+
+    def grid(*shape: object) -> dict:
+        return {"chunk_grid": {"name": "regular", "configuration": {"chunk_shape": list(shape)}}}
+
+    def codecs(*names: str) -> dict:
+        return {"codecs": [{"name": "bytes"}, *({"name": name, "configuration": {}} for name in names)]}
+
+    def add(name: str, doc: object, why: str, chunk: bytes = pixels, key: str = "c/0/0") -> None:
+        text = doc if isinstance(doc, bytes) else json.dumps(doc).encode()
+        corpus.break_(f"zarr_{name}.zip", zipped({"zarr.json": text, key: chunk}), why)
+
+    def add_2(name: str, doc: object, why: str, chunk: bytes = pixels) -> None:
+        corpus.break_(f"zarr_{name}.zip", zipped({".zarray": json.dumps(doc).encode(), "0.0": chunk}), why)
+
+    docs = {
+        "no_json": (b"{", "has metadata that stop in the middle"),
+        "not_utf8": (b"\xff\xfe", "has metadata that are no text"),
+        "no_object": (b"[1, 2]", "has a list for metadata"),
+        "deep": (b"[" * 100_000, "has 100000 open brackets for metadata"),
+        "empty_object": (b"{}", "says nothing of itself"),
+        "group": ({"zarr_format": 3, "node_type": "group"}, "is a group"),
+        "format": (zarr_doc(zarr_format=4), "is of version 4"),
+        "shape_none": (zarr_doc(shape=[]), "has no axes"),
+        "shape_negative": (zarr_doc(shape=[-8, 8]), "has a negative length"),
+        "shape_float": (zarr_doc(shape=[8.5, 8]), "has a length that is no integer"),
+        "shape_huge": (zarr_doc(shape=[2**40, 2**40]), "claims 2^80 cells"),
+        "shape_long": (zarr_doc(shape=[1] * 5000), "has 5000 axes"),
+        "chunk_zero": (zarr_doc(**grid(0, 8)), "has chunks of no rows"),
+        "chunk_axes": (zarr_doc(**grid(8)), "has chunks of one axis"),
+        "chunk_huge": (zarr_doc(**grid(2**31, 2**31)), "has chunks of 2^62 cells"),
+        "chunk_overflow": (zarr_doc(**grid(2**63, 2**63)), "has chunks of 2^126 cells"),
+        "chunk_large": (zarr_doc(**grid(2**15, 2**15)), "has chunks of 1 GiB, and 64 bytes of one"),
+        "chunk_large_zstd": (zarr_doc(**grid(2**15, 2**15), **codecs("zstd")), "the same, packed"),
+        "dtype": (zarr_doc(data_type="complex64"), "holds complex numbers"),
+        "dtype_text": (zarr_doc(data_type="string"), "holds text"),
+        "dtype_number": (zarr_doc(data_type=7), "has a number for a type"),
+        "fill": (zarr_doc(fill_value=256), "has a fill value that no byte is"),
+        "fill_nan": (zarr_doc(fill_value="NaN"), "has a fill value that is no number"),
+        "grid": (zarr_doc(chunk_grid={"name": "rectangular"}), "has chunks of several shapes"),
+        "key": (zarr_doc(chunk_key_encoding={"name": "hash"}), "calls its chunks in a way that nobody knows"),
+        "codecs_none": (zarr_doc(codecs=[]), "has no codecs"),
+        "codecs_unknown": (zarr_doc(**codecs("rar")), "is packed in a way that nobody knows"),
+        "codecs_many": (zarr_doc(**codecs(*["zstd"] * 1000)), "is packed a thousand times"),
+        "transpose": (
+            zarr_doc(codecs=[{"name": "transpose", "configuration": {"order": [0, 0]}}, {"name": "bytes"}]),
+            "turns one axis twice",
+        ),
+        "unknown": (zarr_doc(magic={"name": "x"}), "has something that must be understood"),
+        "endian": (zarr_doc(data_type="uint16", codecs=[{"name": "bytes"}]), "does not say its byte order"),
+    }
+    for name, (doc, why) in docs.items():
+        add(name, doc, why)
+
+    add("short", zarr_doc(), "has a chunk without its last byte", pixels[:-1])
+    add("long", zarr_doc(), "has a chunk with a byte more", pixels + b"\0")
+    add("empty_chunk", zarr_doc(), "has an empty chunk", b"")
+    bomb = bytes(1 << 28)
+    packers = {"gzip": gzip.compress(bomb, 1), "zstd": imagecodecs.zstd_encode(bomb, 1), "zlib": zlib.compress(bomb, 1)}
+    for codec, packed in packers.items():
+        add(f"bomb_{codec}", zarr_doc(**codecs(codec)), f"unpacks to 256 MiB by {codec}", packed)
+        add(f"bomb_twice_{codec}", zarr_doc(**codecs(codec, "gzip")), "the same, packed twice", gzip.compress(packed))
+        add(f"noise_{codec}", zarr_doc(**codecs(codec)), "has a chunk of noise", random.Random(7).randbytes(70))
+        add(f"cut_{codec}", zarr_doc(**codecs(codec)), "has a chunk that is cut short", packed[:20])
+    add("checksum", zarr_doc(**codecs("crc32c")), "has a wrong checksum", pixels + b"abcd")
+    add("no_checksum", zarr_doc(**codecs("crc32c")), "has no room for a checksum", b"abc")
+
+    def blosc(flags: int, size: int, total: int, block: int, body: bytes, length: int | None = None) -> bytes:
+        length = 16 + len(body) if length is None else length
+        return struct.pack("<BBBBIII", 2, 1, flags, size, total, block, length) + body
+
+    good = struct.pack("<II", 20, 64) + pixels
+    lies = {
+        "header": b"\2\1\0\1",
+        "version": b"\5" + blosc(0x02, 1, 64, 64, pixels)[1:],
+        "length": blosc(0x02, 1, 64, 64, pixels, 1000),
+        "total": blosc(0x02, 1, 2**32 - 1, 64, pixels),
+        "more": blosc(0x12, 1, 65, 65, pixels + b"a"),
+        "less": blosc(0x12, 1, 63, 63, pixels[1:]),
+        "block_zero": blosc(0x10, 1, 64, 0, good),
+        "block_huge": blosc(0x10, 1, 64, 2**32 - 1, good),
+        "blocks": blosc(0x10, 1, 64, 1, good),
+        "type_zero": blosc(0x11, 0, 64, 64, good),
+        "codec": blosc(0xF0, 1, 64, 64, good),
+        "start": blosc(0x10, 1, 64, 64, struct.pack("<II", 2**31, 64) + pixels),
+        "stream": blosc(0x10, 1, 64, 64, struct.pack("<II", 20, 2**31) + pixels),
+        **{
+            f"codec_{codec}": blosc(0x10 | codec << 5, 1, 64, 64, struct.pack("<II", 20, 30) + random.Random(codec).randbytes(30))
+            for codec in range(5)
+        },
+    }
+    for name, chunk in lies.items():
+        add(f"blosc_{name}", zarr_doc(**codecs("blosc")), f"has a Blosc chunk that lies: {name}", chunk)
+
+    index = [{"name": "bytes", "configuration": {"endian": "little"}}]
+
+    def sharded(inner: list[int] = [4, 4], **changes: object) -> dict:
+        settings = {"chunk_shape": inner, "codecs": [{"name": "bytes"}], "index_codecs": index, **changes}
+        return zarr_doc(codecs=[{"name": "sharding_indexed", "configuration": settings}])
+
+    table = b"".join(struct.pack("<QQ", 16 * i, 16) for i in range(4))
+    shards = {
+        "short": (sharded(), table[:40], "has a shard shorter than its index"),
+        "beyond": (sharded(), struct.pack("<QQ", 10**6, 16) * 4, "has chunks beyond the end of their shard"),
+        "wraps": (sharded(), struct.pack("<QQ", 2**64 - 8, 16) * 4, "has chunks whose end wraps around 64 bits"),
+        "huge": (sharded(), struct.pack("<QQ", 0, 2**63) * 4, "has a chunk of 2^63 bytes"),
+        "half": (sharded(), struct.pack("<QQ", 2**64 - 1, 16) * 4, "has chunks that are half there"),
+        "wrong": (sharded(), struct.pack("<QQ", 0, 15) * 4, "has chunks without their last byte"),
+        "uneven": (sharded([3, 4]), pixels + table, "has shards that don't divide into chunks"),
+        "zero": (sharded([0, 4]), pixels + table, "has shards of chunks of no rows"),
+        "nested": (sharded(codecs=[{"name": "sharding_indexed", "configuration": {}}]), pixels + table, "has shards in shards"),
+        "checksum": (sharded(index_codecs=[*index, {"name": "crc32c"}]), pixels + table + b"abcd", "has an index with a wrong checksum"),
+        "packed": (sharded(index_codecs=[*index, {"name": "gzip"}]), pixels + table, "has an index that is packed"),
+        "place": (sharded(index_location="middle"), pixels + table, "has its index in the middle"),
+        "large": (
+            zarr_doc(
+                shape=[2**20, 2**20],
+                **grid(2**20, 2**20),
+                codecs=sharded([1, 1])["codecs"],
+            ),
+            table,
+            "has a shard of 2^40 chunks",
+        ),
+    }
+    for name, (doc, chunk, why) in shards.items():
+        add(f"shard_{name}", doc, why, chunk)
+
+    docs_2 = {
+        "v2_order": (zarr_doc_2(order="X"), "has an order that is none"),
+        "v2_dtype": (zarr_doc_2(dtype="|O"), "holds Python objects"),
+        "v2_struct": (zarr_doc_2(dtype=[["a", "<f4"]]), "holds structs"),
+        "v2_codec": (zarr_doc_2(compressor={"id": "lzma"}), "is packed by LZMA"),
+        "v2_no_id": (zarr_doc_2(compressor={"level": 3}), "is packed by nothing that has a name"),
+        "v2_filter": (zarr_doc_2(filters=[{"id": "delta", "dtype": "u1"}]), "has a filter that is not read here"),
+        "v2_lz4": (zarr_doc_2(compressor={"id": "lz4"}), "claims LZ4, and is none"),
+        "v2_separator": (zarr_doc_2(dimension_separator="-"), "calls its chunks in a way that nobody knows"),
+        "v2_no_chunks": ({k: v for k, v in zarr_doc_2().items() if k != "chunks"}, "does not say its chunks"),
+    }
+    for name, (doc, why) in docs_2.items():
+        add_2(name, doc, why)
+    add_2("v2_lz4_bomb", zarr_doc_2(compressor={"id": "lz4"}), "claims 2 GiB of LZ4", struct.pack("<I", 2**31 - 1) + bytes(40))
+
+
+def lie_in_raw(corpus: Corpus) -> None:
+    """Nothing to lie with but the arguments."""
+    data = bytes(range(200))
+    for name, spec, why in [
+        ("longer", "u8:10x19", "is longer than its array"),
+        ("shorter", "u8:10x21", "is shorter than its array"),
+        ("offset", "u8:10x20@1", "is shorter than its array from byte 1 on"),
+        ("beyond", "u8:1x1@201", "ends before its array starts"),
+        ("huge", "u8:4294967295x4294967295@0", "is shorter than 2^64 bytes"),
+    ]:
+        corpus.break_(f"raw_{name}.bin", data, why, args=["--raw", spec])
+
+
 def pretend(corpus: Corpus) -> None:
     """Files that are not what their names say."""
     noise = random.Random(1).randbytes(4096)
-    for ending in ["npy", "png", "jpg", "bmp", "tif", "gif", "webp", "pgm", "tga", "qoi"]:
+    for ending in ["npy", "png", "jpg", "bmp", "tif", "gif", "webp", "pgm", "tga", "qoi", "npz", "zip"]:
         corpus.break_(f"text.{ending}", b"This is a letter, not an image.\n" * 20, "is a text")
         corpus.break_(f"noise.{ending}", noise, "is noise", may_pass=ending == "tga")
         corpus.break_(f"empty.{ending}", b"", "is empty")

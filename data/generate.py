@@ -18,8 +18,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import imagecodecs
+import numcodecs
 import numpy as np
 import tifffile
+import zarr
+import zarr.storage
 from broken import make_bad, small_tiff
 from PIL import Image
 
@@ -204,7 +207,7 @@ def make_tiff(corpus: Corpus) -> None:
         for dtype in TIFF_DTYPES:
             add(f"tiff_{dtype}_{layout}.tif", page(dtype), **options)
         for dtype, predictor in [("u1", 2), ("u2", 2), ("u4", 2), ("i2", 2), ("f4", 3), ("f8", 3)]:
-            for codec in ["zlib", "lzw"]:
+            for codec in ["zlib", "lzw", "zstd"]:
                 add(f"tiff_{dtype}_{layout}_{codec}.tif", page(dtype), compression=codec, **options)
                 name = f"tiff_{dtype}_{layout}_{codec}_predictor.tif"
                 add(name, page(dtype), compression=codec, predictor=predictor, **options)
@@ -258,6 +261,28 @@ def make_tiff(corpus: Corpus) -> None:
         corpus.expect(name, tifffile.imread(corpus.out / name, key=number), "tifffile", page=number)
 
 
+# -- archives ---------------------------------------------------------------------------------------------------------
+
+
+def make_archives(corpus: Corpus) -> None:
+    """One array each of .npz, and of Zarr in a zip archive. NumPy and zarr-python are the judges."""
+    for name, save in [("npz_stored.npz", np.savez), ("npz_deflated.npz", np.savez_compressed)]:
+        save(corpus.out / name, pixels((ROWS, COLS), "u2", 11))
+        corpus.expect(name, np.load(corpus.out / name)["arr_0"], "numpy")
+
+    def add(name: str, **options) -> None:
+        array = pixels((ROWS, COLS), "u2", 12)
+        with zarr.storage.ZipStore(corpus.out / name, mode="w") as store:
+            zarr.create_array(store, shape=array.shape, dtype=array.dtype, **options)[:] = array
+        with zarr.storage.ZipStore(corpus.out / name, mode="r") as store:
+            corpus.expect(name, zarr.open_array(store, mode="r")[:], "zarr")
+
+    add("zarr_v2_blosc.zip", chunks=(10, 16), compressors=numcodecs.Blosc(), zarr_format=2)
+    add("zarr_v2_plain.zip", chunks=(10, 16), compressors=None, order="F", zarr_format=2)
+    add("zarr_v3_zstd.zip", chunks=(10, 16))
+    add("zarr_v3_shards.zip", chunks=(10, 16), shards=(20, 32))
+
+
 def make_large(corpus: Corpus, rows: int, cols: int) -> None:
     """A TIFF of bytes in strips of 16 rows, written strip by strip: pixel (y, x) = (31·y + 7·x) mod 251."""
     strip = 16
@@ -295,6 +320,7 @@ def main() -> None:
         make_npy(corpus)
         make_pillow(corpus)
         make_tiff(corpus)
+        make_archives(corpus)
         if arguments.bad:
             make_bad(corpus)
     if arguments.large:

@@ -29,6 +29,9 @@ mod feed;
 pub mod fold;
 #[cfg(feature = "parquet")]
 pub mod folder;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod jobs;
 mod matrix;
 #[cfg(feature = "polars")]

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::encode::{Column, LabelAt, Labels, Layout, Wrap, columns, flat_type, nested_type};
 use crate::rows::Step;
-use crate::source::Georeference;
+use crate::source::{Georeference, OpenOptions};
 use crate::{DType, Error, Grid, Result, Scalar, WindowSpec};
 
 /// The key of the schema metadata under which [`TableInfo`] stands, as JSON.
@@ -83,9 +83,9 @@ pub struct TableSource {
     pub dtype: DType,
     /// The name of each axis.
     pub axes: Vec<String>,
-    /// The reduced copy of the image, if it is one: counted from 0.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub overview: Option<usize>,
+    /// What opens the file, besides its name.
+    #[serde(default, skip_serializing_if = "OpenOptions::is_default")]
+    pub opened: OpenOptions,
     /// Where the pixels lie on the map, if the source says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub georeference: Option<Georeference>,

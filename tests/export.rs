@@ -201,6 +201,44 @@ fn an_array_that_changed_is_not_mixed() {
 }
 
 #[test]
+fn the_first_row_that_differs_is_named() {
+    let base = tempfile::tempdir().unwrap();
+    let options = FolderOptions { cut: Cut::Files(3), ..Default::default() };
+    let (y, x) = (301, 77);
+    for (n, layout) in [Layout::Tensor, Layout::FixedShapeTensor, Layout::Binary].into_iter().enumerate() {
+        for dtype in [DType::U8, DType::U16, DType::F16, DType::F32, DType::F64] {
+            let table = |image: StridedView| {
+                let builder = PatchScan::builder(image, WindowSpec::new([5, 5]).step(2)).layout(layout);
+                let builder = builder.dtype(dtype).lossy(true).batch_rows(2_000);
+                let builder = if layout == Layout::Binary { builder } else { builder.nodata(9) };
+                builder.build().unwrap().shuffle(3, 1).unwrap()
+            };
+            let out = base.path().join(format!("{n} {dtype}"));
+            folder::write(&table(image()), &out, &options, |reader| reader).unwrap();
+            let mut pixels = image().to_vec::<u16>().unwrap();
+            // A pixel without a value: its place says so, and no value.
+            pixels[y * SIDE + x] = 9;
+            let other = StridedView::from_vec(pixels, &[SIDE, SIDE]).unwrap();
+            let scan = table(other.clone());
+            let holds = |window: u64| {
+                let (top, left) = (window as usize / 198 * 2, window as usize % 198 * 2);
+                (top..top + 5).contains(&y) && (left..left + 5).contains(&x)
+            };
+            let row = (0..scan.num_rows()).find(|&row| holds(scan.window(row).unwrap())).unwrap();
+            let manifest = Manifest::read(&out).unwrap();
+            let file = manifest.files.iter().find(|file| (file.rows.0..file.rows.1).contains(&row)).unwrap();
+            let (row, window) = (row - file.rows.0, scan.window(row).unwrap());
+            let at = format!("{}: row {row} (window {window}: y {}, x", file.name, window / 198 * 2);
+            let rows = Check::Rows(u64::MAX);
+            for check in [Check::All, rows] {
+                let error = folder::verify(other.clone(), &out, check, |reader| reader).unwrap_err().to_string();
+                assert!(error.contains(&at), "{layout:?} {dtype}: {error}, not {at}");
+            }
+        }
+    }
+}
+
+#[test]
 fn arrow_rs_reads_what_was_gathered() {
     let folder = tempfile::tempdir().unwrap();
     for dtype in DType::ALL {

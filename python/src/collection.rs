@@ -9,13 +9,14 @@ use pyo3::types::PyCapsule;
 use windrow::collection::{PatchCollection, Skipped};
 use windrow::sink::ipc::{self, IpcOptions};
 use windrow::sink::parquet::{self, ParquetOptions};
-use windrow::Result;
+use windrow::source::OpenOptions;
+use windrow::{AnySource, Result};
 
 use crate::batch::{Batches, Patch, Schema};
 use crate::capsule;
 use crate::error::to_py;
 use crate::life::{adapted, is_forked};
-use crate::table::{Table, TableOptions, open};
+use crate::table::{Table, TableOptions};
 use crate::watch::{self, Stoppable};
 
 /// The files that are meant by a path, if it may mean several: a folder of images, or a pattern.
@@ -49,19 +50,25 @@ impl Collection {
 #[pymethods]
 impl Collection {
     #[new]
-    #[pyo3(signature = (paths, options, *, page, overview, skip_bad, head))]
+    #[pyo3(signature = (paths, options, *, page, overview, stack, member, raw, skip_bad, head))]
+    #[expect(clippy::too_many_arguments, reason = "one an option; the Python side names and documents them")]
     fn new(
         py: Python<'_>,
         paths: Vec<PathBuf>,
         options: TableOptions,
         page: Option<usize>,
         overview: Option<usize>,
+        stack: bool,
+        member: Option<String>,
+        raw: Option<&str>,
         skip_bad: bool,
         head: Option<u64>,
     ) -> PyResult<Self> {
         let table = Table::try_from(options)?;
+        let raw = raw.map(str::parse).transpose().map_err(to_py)?;
+        let open = OpenOptions { page, overview, stack, raw, member };
         let tiles = py.detach(|| {
-            let make = move |path: &std::path::Path| Ok(adapted(table.of(open(path, page, overview)?)));
+            let make = move |path: &std::path::Path| Ok(adapted(table.of(AnySource::open_with(path, &open)?)));
             if skip_bad { PatchCollection::skipping_bad(paths, make) } else { PatchCollection::new(paths, make) }
         });
         let mut tiles = tiles.map_err(to_py)?;
@@ -151,13 +158,18 @@ impl Collection {
     ) -> PyResult<(u64, u64)> {
         let options = IpcOptions::from(compression.parse::<windrow::sink::Compression>().map_err(to_py)?);
         self.refuse_itself(&path)?;
-        watch::run(py, || self.reader(), progress, |reader| {
-            if stream {
-                ipc::write_stream_file(reader, &path, &options)
-            } else {
-                ipc::write_file(reader, &path, &options)
-            }
-        })
+        watch::run(
+            py,
+            || self.reader(),
+            progress,
+            |reader| {
+                if stream {
+                    ipc::write_stream_file(reader, &path, &options)
+                } else {
+                    ipc::write_file(reader, &path, &options)
+                }
+            },
+        )
     }
 }
 
@@ -170,4 +182,3 @@ impl Collection {
         Ok(())
     }
 }
-

@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyCapsule};
 use windrow::sink::ipc::{self, IpcOptions};
 use windrow::sink::parquet::{self, ParquetOptions};
+use windrow::source::OpenOptions;
 use windrow::virtual_matrix::MatrixOptions;
 use windrow::{Amount, AnySource, ContactSheet, Layout, Nodata, PatchScan, ScanBuilder, Split};
 
@@ -20,7 +21,7 @@ use crate::life::adapted;
 use crate::matrix::Matrix;
 use crate::options::{Axis, Mark, Number};
 use crate::patches::{self, Patches};
-use crate::table::{self, Table, TableOptions};
+use crate::table::{Table, TableOptions};
 use crate::taker::Taker;
 use crate::watch::{self, Stoppable};
 
@@ -79,7 +80,7 @@ impl Plan {
     #[new]
     #[pyo3(signature = (source, *, window_shape, step, dilation, edge, pad, pad_mode, pad_value, axes, layout, wrap, columns,
                         coords, dtype, scale, offset, lossy, nodata, labels, label_at, label_nodata, batch_rows, batch_bytes, page,
-                        overview))]
+                        overview, stack, member, raw))]
     #[expect(clippy::too_many_arguments, reason = "one an option; the Python side names and documents them")]
     fn new(
         py: Python<'_>,
@@ -108,6 +109,9 @@ impl Plan {
         batch_bytes: Option<u64>,
         page: Option<usize>,
         overview: Option<usize>,
+        stack: bool,
+        member: Option<String>,
+        raw: Option<&str>,
     ) -> PyResult<Self> {
         let options = TableOptions {
             window_shape,
@@ -130,10 +134,12 @@ impl Plan {
             batch_rows,
             batch_bytes,
         };
-        let (table, source) = (Table::try_from(options)?, source.open(py, page, overview)?);
+        let raw = raw.map(str::parse).transpose().map_err(to_py)?;
+        let source = source.open(py, &OpenOptions { page, overview, stack, raw, member })?;
+        let table = Table::try_from(options)?;
         let (bare, mut builder) = (table.bare(source.clone()), table.of(source));
         if let Some(labels) = labels {
-            builder = builder.labels(labels.open(py, None, None)?, label_at.parse().map_err(to_py)?);
+            builder = builder.labels(labels.open(py, &OpenOptions::new())?, label_at.parse().map_err(to_py)?);
         }
         if let Some(nodata) = label_nodata {
             builder = builder.label_nodata(Nodata::try_from(nodata)?);
@@ -160,7 +166,7 @@ impl Plan {
 
     /// Windows in a region.
     fn mask(&self, py: Python<'_>, mask: From<'_>, at: &str) -> PyResult<Self> {
-        let (mask, at) = (mask.open(py, None, None)?, at.parse().map_err(to_py)?);
+        let (mask, at) = (mask.open(py, &OpenOptions::new())?, at.parse().map_err(to_py)?);
         let scan = self.readable()?;
         Ok(self.chosen(py.detach(|| scan.mask(mask, at)).map_err(to_py)?))
     }
@@ -298,12 +304,13 @@ impl Plan {
         Some(names.into_iter().zip([(a, b, c), (d, e, f)]).collect())
     }
 
-    /// The first two axes of the array, y and x: the name of each, whether the window slides over it, and how far its
+    /// The axes of the array that lie on the map, y and x: the name of each, whether the window slides over it, and how far its
     /// middle is from where it starts.
     #[getter]
     fn middles(&self) -> Vec<(String, bool, f64)> {
-        let axes = self.scan.grid().axes().iter().take(2);
-        axes.map(|axis| (axis.name.clone(), axis.sliding, axis.extent as f64 / 2.0)).collect()
+        let axes = self.scan.grid().axes();
+        let named = ["y", "x"].into_iter().filter_map(|name| axes.iter().find(|axis| axis.name == name));
+        named.map(|axis| (axis.name.clone(), axis.sliding, axis.extent as f64 / 2.0)).collect()
     }
 
     /// What the scan gives and costs: for people, and as JSON.
@@ -447,22 +454,27 @@ impl Plan {
     ) -> PyResult<(u64, u64)> {
         let compression = compression.parse().map_err(to_py)?;
         let options = IpcOptions { compression, store_columns };
-        let scan = self.readable()?;
-        watch::run(py, || scan.reader(), progress, |reader| {
-            if stream {
-                ipc::write_stream_file(reader, &path, &options)
-            } else {
-                ipc::write_file(reader, &path, &options)
-            }
-        })
+        let scan = self.readable()?.prefer_batch_bytes(ipc::BATCH_BYTES);
+        watch::run(
+            py,
+            || scan.reader(),
+            progress,
+            |reader| {
+                if stream {
+                    ipc::write_stream_file(reader, &path, &options)
+                } else {
+                    ipc::write_file(reader, &path, &options)
+                }
+            },
+        )
     }
 }
 
 impl From<'_> {
-    fn open(self, py: Python<'_>, page: Option<usize>, overview: Option<usize>) -> PyResult<AnySource> {
+    fn open(self, py: Python<'_>, options: &OpenOptions) -> PyResult<AnySource> {
         match self {
             From::Array(array) => Ok(AnySource::from(view_of(&array)?)),
-            From::Path(path) => py.detach(|| table::open(path, page, overview)).map_err(to_py),
+            From::Path(path) => py.detach(|| AnySource::open_with(path, options)).map_err(to_py),
         }
     }
 }

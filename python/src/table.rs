@@ -122,15 +122,3 @@ fn edge_of(name: &str) -> PyResult<Edge> {
         other => Err(PyValueError::new_err(format!("edge: {other:?} is not one of drop, shift, pad"))),
     }
 }
-
-/// The image file at `path`, or a reduced copy of it.
-pub(crate) fn open(
-    path: impl AsRef<std::path::Path>,
-    page: Option<usize>,
-    overview: Option<usize>,
-) -> windrow::Result<AnySource> {
-    match overview {
-        Some(overview) => AnySource::open_overview(path, page, overview),
-        None => AnySource::open(path, page),
-    }
-}

@@ -10,6 +10,7 @@ use super::rows::RowArgs;
 use crate::collection::{self, PatchCollection, is_several};
 #[cfg(feature = "parquet")]
 use crate::folder::{Check, Cut};
+use crate::source::OpenOptions;
 use crate::{AnySource, DType, Edge, Error, Layout, Nodata, PadMode, PatchScan, Result, ScanBuilder, WindowSpec};
 
 const EXAMPLES: &str = "\
@@ -49,6 +50,7 @@ Examples:
   windrow export scene.tif --window 64x64 --mask field.tif --nodata file --min-valid 0.9 -o field.parquet
   windrow export 'tiles/*.png' --window 8x8 -o patches.parquet
       many images as one table, with a column 'image'
+  windrow export scene.bin --raw u16le:4096x4096 --window 64x64 -o scene.parquet
   windrow export scene.tif --window 64x64 -o tiles/ --file-bytes 1GiB
   windrow export scene.tif --window 64x64 -o tiles/ --file-bytes 1GiB --resume
       several Parquet files, continued after an interruption";
@@ -288,8 +290,8 @@ pub(super) struct SpecArgs {
 /// Which windows.
 #[derive(Debug, ClapArgs)]
 pub(super) struct WindowArgs {
-    /// The image: .npy, TIFF, PNG, JPEG, BMP, GIF (its first frame), WebP, PNM, TGA, QOI. Several images, a folder of
-    /// them, or a pattern such as 'tiles/*.png' are one table with a column 'image'
+    /// The image: .npy, .npz (also scene.npz/name), TIFF, PNG, JPEG, BMP, GIF (its first frame), WebP, PNM, TGA, QOI. Several
+    /// images, a folder of them, or a pattern such as 'tiles/*.png' are one table with a column 'image'
     #[arg(value_name = "IMAGE", required = true, num_args = 1..)]
     pub(super) images: Vec<PathBuf>,
     #[command(flatten)]
@@ -303,6 +305,15 @@ pub(super) struct WindowArgs {
     /// A reduced copy of the image: the overview K of a TIFF file, from 0, as GDAL counts them
     #[arg(long, value_name = "K", allow_hyphen_values = true, help_heading = "Pixels")]
     overview: Option<String>,
+    /// All pages of a TIFF as one array, with an axis 'page' in front
+    #[arg(long, help_heading = "Pixels")]
+    stack: bool,
+    /// The array of an archive with several, by name
+    #[arg(long, value_name = "NAME", help_heading = "Pixels")]
+    member: Option<String>,
+    /// What a file without a header holds: type, byte order and shape: u16le:4096x4096; @512 behind it is where it starts
+    #[arg(long, value_name = "SPEC", allow_hyphen_values = true, help_heading = "Pixels")]
+    raw: Option<String>,
 }
 
 /// What becomes of values.
@@ -424,7 +435,9 @@ pub(super) struct ScanArgs {
 impl WindowArgs {
     /// Whether this is one image.
     pub(super) fn is_one(&self) -> bool {
-        self.images.len() == 1 && !is_several(&self.images[0])
+        // Of a folder that has a member it is the member that is meant.
+        let member = self.member.is_some() && self.images[0].is_dir();
+        self.images.len() == 1 && (member || !is_several(&self.images[0]))
     }
 
     /// The image. Reads no pixel.
@@ -439,10 +452,10 @@ impl WindowArgs {
     /// An image of several, or the one.
     fn open(&self, image: &Path) -> Result<AnySource> {
         let page = self.page.as_deref().map(|text| parse::number("page", text)).transpose()?;
-        match &self.overview {
-            Some(overview) => AnySource::open_overview(image, page, parse::number("overview", overview)?),
-            None => AnySource::open(image, page),
-        }
+        let overview = self.overview.as_deref().map(|text| parse::number("overview", text)).transpose()?;
+        let raw = self.raw.as_deref().map(str::parse).transpose()?;
+        let options = OpenOptions { page, overview, stack: self.stack, raw, member: self.member.clone() };
+        AnySource::open_with(image, &options)
     }
 
     /// The windows that were asked for, if there is a shape. Opens the image, but reads no pixel.

@@ -67,7 +67,12 @@ impl Pass {
         }
         let mut lines = Vec::new();
         if let (false, Some(path)) = (skipped.is_empty(), report) {
-            lines.push(format!("note: {} of {} images are left out, see {}", skipped.len(), self.images, path.display()));
+            lines.push(format!(
+                "note: {} of {} images are left out, see {}",
+                skipped.len(),
+                self.images,
+                path.display()
+            ));
         }
         if let Some((path, written)) = written {
             let time = self.start.elapsed();

@@ -40,14 +40,16 @@ pub(super) fn run(args: Args) -> Result<()> {
             let compression = compression.map(|text| text.parse()).transpose()?.unwrap_or_default();
             let report = scan.skip_bad.clone();
             let tiles = scan.collection()?;
-            tiles.paths().iter().try_for_each(|image| refuse_itself("one of the images", image, &output))?;
+            // What is not there yet is none of them.
+            for written in [Some(&output), report.as_ref()].into_iter().flatten().filter(|path| path.exists()) {
+                tiles.paths().iter().try_for_each(|image| refuse_itself("one of the images", image, written))?;
+            }
             if !quiet {
                 note_whole_axes(tiles.first());
             }
             let stop = Stop::listen(interrupted)?;
             let (pass, reader) = Pass::start(&tiles, quiet)?;
-            let written =
-                target.write(stop.watch(reader), &output, IpcOptions { compression, store_columns })?;
+            let written = target.write(stop.watch(reader), &output, IpcOptions { compression, store_columns })?;
             pass.end(Some((&output, written)), report.as_deref(), quiet)
         }
         Command::Export { scan, output, compression, store_columns, folder, quiet } => {
@@ -119,6 +121,11 @@ fn export(
     quiet: bool,
     interrupted: &'static str,
 ) -> Result<()> {
+    let scan = &match target {
+        Target::IpcFile | Target::IpcStream => scan.prefer_batch_bytes(ipc::BATCH_BYTES),
+        #[cfg(feature = "parquet")]
+        Target::Parquet | Target::Folder { .. } => scan.clone(),
+    };
     let (start, explain) = (Instant::now(), scan.explain());
     let (stop, bar) = (Stop::listen(interrupted)?, Bar::new(&explain, quiet));
     let watch = |reader| bar.watch(stop.watch(reader));
@@ -144,11 +151,9 @@ fn verify(path: &Path, image: Option<&Path>, check: Check, quiet: bool, interrup
     let manifest = folder::Manifest::read(path)?;
     let image = image.unwrap_or(Path::new(&manifest.table.source.name));
     let stop = Stop::listen(interrupted)?;
-    let page = manifest.image.page;
-    let image = match manifest.image.overview {
-        Some(overview) => crate::AnySource::open_overview(image, page, overview)?,
-        None => crate::AnySource::open(image, page)?,
-    };
+    let opened = crate::source::OpenOptions { page: manifest.image.page, ..manifest.table.source.opened.clone() };
+    // A stack has no page, and was not opened by one.
+    let image = crate::AnySource::open_with(image, &opened)?;
     let found = folder::verify(image, path, check, |reader| stop.watch(reader))?;
     if !quiet {
         let (path, rows) = (text::printable(&path.display().to_string()), HumanCount(found.rows));
@@ -294,13 +299,12 @@ impl Target {
         match self {
             #[cfg(feature = "parquet")]
             Target::Folder { .. } => {
-                let message = format!("{} is a folder, which holds the table of one image: expected a file", path.display());
+                let message =
+                    format!("{} is a folder, which holds the table of one image: expected a file", path.display());
                 Err(Error::argument("output", message))
             }
             #[cfg(feature = "parquet")]
-            Target::Parquet => {
-                crate::sink::parquet::write(reader, path, &parquet_options(options))
-            }
+            Target::Parquet => crate::sink::parquet::write(reader, path, &parquet_options(options)),
             Target::IpcFile => ipc::write_file(reader, path, &options),
             Target::IpcStream => ipc::write_stream_file(reader, path, &options),
         }

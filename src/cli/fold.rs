@@ -13,9 +13,9 @@ use super::{parse, text};
 use crate::fold::Fold;
 use crate::fold::input::Input;
 use crate::fold::target::Kind;
-use crate::source::Georeference;
 #[cfg(feature = "tiff")]
 use crate::source::{GeoTags, Source, TiffSource};
+use crate::source::{Georeference, OpenOptions};
 use crate::{AnySource, DType, Error, PatchScan, Result, Scalar};
 
 pub(super) fn run(args: &FoldArgs, interrupted: &'static str) -> Result<()> {
@@ -45,10 +45,7 @@ fn geometry(args: &FoldArgs, input: &Input) -> Result<Fold> {
         let Some(image) = &args.like else {
             return Err(Error::argument("window", "goes with --like IMAGE: windows of which image?"));
         };
-        let source = match overview {
-            Some(overview) => AnySource::open_overview(image, page, overview)?,
-            None => AnySource::open(image, page)?,
-        };
+        let source = AnySource::open_with(image, &OpenOptions::new().page(page).overview(overview))?;
         let scan = PatchScan::new(source, spec)?;
         let shape = &scan.source().info().shape;
         let scanned = Scanned { image, page, overview, shape, place: scan.source().georeference() };
@@ -67,7 +64,8 @@ fn geometry(args: &FoldArgs, input: &Input) -> Result<Fold> {
         Error::argument("like", message)
     })?;
     let source = &table.source;
-    let (image, overview) = (Path::new(&source.name), overview.or(source.overview));
+    let (image, opened) = (Path::new(&source.name), &source.opened);
+    let (page, overview) = (page.or(opened.page), overview.or(opened.overview));
     let scanned = Scanned { image, page, overview, shape: &source.shape, place: source.georeference };
     placed(Fold::from_table(&table)?, args, scanned)
 }

@@ -21,11 +21,11 @@ pub(super) struct ScanInfo {
 
 impl ScanInfo {
     pub(super) fn new(scan: &PatchScan) -> Self {
-        let explain = scan.explain();
+        let (explain, stored) = (scan.explain(), scan.prefer_batch_bytes(ipc::BATCH_BYTES).explain());
         Self {
             #[cfg(feature = "parquet")]
             parquet_bytes: crate::sink::parquet::memory(&scan.schema(), explain.rows, &Default::default()),
-            ipc_bytes: ipc::memory(explain.batch_bytes, explain.rows.div_ceil(explain.batch_rows.max(1))),
+            ipc_bytes: ipc::memory(stored.batch_bytes, stored.rows.div_ceil(stored.batch_rows.max(1))),
             explain,
         }
     }

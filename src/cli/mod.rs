@@ -43,6 +43,20 @@ pub fn run<T: Into<OsString> + Clone>(args: impl IntoIterator<Item = T>) -> Exit
     }
 }
 
+/// Resolves the arguments of `windrow info`.
+#[cfg(fuzzing)]
+pub(crate) fn resolve<'a>(image: &'a std::path::Path, args: impl Iterator<Item = &'a str>) {
+    let image = [OsString::from("windrow"), "info".into(), image.into()];
+    let args = image.into_iter().chain(args.map(OsString::from));
+    if let Ok(args::Args { command: args::Command::Info { scan, .. } }) = args::Args::try_parse_from(args) {
+        match scan.scan() {
+            Ok(Some((scan, _))) => assert!(scan.explain().to_string().len() > 1),
+            Ok(None) => {}
+            Err(error) => assert!(!line(&error).contains('\n')),
+        }
+    }
+}
+
 /// An error in one line, whatever a file's name or an argument has in it; arguments are named as they are typed.
 fn line(error: &Error) -> String {
     text::printable(&match error.kind() {

@@ -170,7 +170,7 @@ impl PatchCollection {
         }
         let (mut bad, mut good) = (None, None);
         for path in &paths {
-            match make(path).and_then(|builder| First::new(builder)).map_err(|error| named(path, error)) {
+            match make(path).and_then(First::new).map_err(|error| named(path, error)) {
                 Ok(first) => {
                     good = Some(first);
                     break;
@@ -285,7 +285,8 @@ impl PatchCollection {
             Slot::Inner(_) => 0,
         };
         let explain = self.plan.first.explain();
-        let inner = if self.plan.slots.iter().any(|slot| matches!(slot, Slot::Inner(_))) { explain.row_bytes } else { 0 };
+        let inner =
+            if self.plan.slots.iter().any(|slot| matches!(slot, Slot::Inner(_))) { explain.row_bytes } else { 0 };
         inner + self.plan.slots.iter().map(own).sum::<u64>()
     }
 
@@ -309,7 +310,11 @@ impl Plan {
     /// The scan of an image, if its table is like that of the first.
     fn scan(&self, path: &Path) -> Result<PatchScan> {
         let scan = (self.make)(path).and_then(|builder| builder.only_columns(&self.inner).build());
-        let scan = scan.map_err(|error| named(path, error))?;
+        let scan = scan.map_err(|error| match error.kind() {
+            // What can be had of the first image can't be had of this one.
+            ErrorKind::Argument { .. } => Error::unsupported(path.display().to_string(), error.to_string()),
+            _ => named(path, error),
+        })?;
         match self.differs(&scan) {
             None => Ok(scan),
             Some(message) => Err(Error::unsupported(path.display().to_string(), message)),
@@ -331,7 +336,9 @@ impl Plan {
         let shapes = [scan, first].map(|scan| scan.grid().patch_shape());
         if shapes[0] != shapes[1] {
             let [here, there] = shapes.map(|shape| by(&shape));
-            return Some(format!("its patches are {here}, those of {name} {there}: expected as many bands in all images"));
+            return Some(format!(
+                "its patches are {here}, those of {name} {there}: expected as many bands in all images"
+            ));
         }
         let (here, there) = (scan.schema(), first.schema());
         if here.fields() != there.fields() {
@@ -344,7 +351,8 @@ impl Plan {
         let map = ["easting", "longitude", "northing", "latitude"];
         let systems = [scan, first].map(|scan| scan.source().georeference().and_then(|place| place.epsg));
         if systems[0] != systems[1] && here.fields().iter().any(|field| map.contains(&field.name().as_str())) {
-            let [here, there] = systems.map(|epsg| epsg.map_or("none that it names".to_owned(), |n| format!("EPSG:{n}")));
+            let [here, there] =
+                systems.map(|epsg| epsg.map_or("none that it names".to_owned(), |n| format!("EPSG:{n}")));
             return Some(format!("its coordinates are of {here}, those of {name} of {there}: expected one system"));
         }
         None
@@ -378,7 +386,8 @@ impl First {
         };
         let mut inner: Vec<_> = columns.iter().filter(|name| *name != "image" && *name != "window").cloned().collect();
         if columns.iter().filter(|name| *name == "image").count() > 1 {
-            let message = "\"image\" is asked for twice, or an axis has this name, which is that of the column of paths";
+            let message =
+                "\"image\" is asked for twice, or an axis has this name, which is that of the column of paths";
             return Err(Error::argument("columns", message));
         }
         if inner.is_empty() {
@@ -486,7 +495,8 @@ pub struct ExplainCollection {
 impl fmt::Display for ExplainCollection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let bytes = bytesize::ByteSize;
-        let without = if self.without_rows == 0 { String::new() } else { format!(", {} without rows", self.without_rows) };
+        let without =
+            if self.without_rows == 0 { String::new() } else { format!(", {} without rows", self.without_rows) };
         writeln!(f, "images      {}{without}", self.images)?;
         writeln!(f, "windows     of {}", by(&self.patch_shape))?;
         writeln!(f, "rows        {}", self.rows)?;

@@ -58,9 +58,9 @@ fn is_folder(path: &Path) -> bool {
     path.is_dir() && !ARRAYS.iter().any(|name| path.join(name).exists())
 }
 
-/// A name with a wildcard, unless a file is called so.
+/// A name with a wildcard, unless a file is called so, or it is an address (`https://…?…`).
 fn is_pattern(path: &Path) -> bool {
-    path.to_str().is_some_and(|text| text.contains(['*', '?', '['])) && !path.exists()
+    path.to_str().is_some_and(|text| text.contains(['*', '?', '[']) && !text.contains("://")) && !path.exists()
 }
 
 fn in_folder(folder: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
@@ -86,7 +86,8 @@ fn matching(pattern: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
     let refuse = |message: String| Error::argument("image", format!("{}: {message}", pattern.display()));
     let text = pattern.to_str().ok_or_else(|| refuse("a pattern is UTF-8".to_owned()))?;
     // As a shell has it: a leading dot is hidden, and * stops at a separator.
-    let options = glob::MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
+    let options =
+        glob::MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
     for path in glob::glob_with(text, options).map_err(|error| refuse(error.to_string()))? {
         let path = path.map_err(|error| Error::io(error.path(), "read", error.error().kind().into()))?;
         if path.is_file() || is_array(&path) {
@@ -106,7 +107,9 @@ mod tests {
         let at = |name: &str| folder.path().join(name);
         fs::create_dir(at("below")).unwrap();
         fs::create_dir(at("z.zarr")).unwrap();
-        for name in ["b.png", "a10.tif", "a9.tif", ".hidden.png", "notes.txt", "below/c.png", "[x].png", "z.zarr/.zarray"] {
+        for name in
+            ["b.png", "a10.tif", "a9.tif", ".hidden.png", "notes.txt", "below/c.png", "[x].png", "z.zarr/.zarray"]
+        {
             fs::write(at(name), "").unwrap();
         }
         let names = |given: &[&str]| -> Vec<String> {
@@ -116,8 +119,13 @@ mod tests {
         assert_eq!(names(&[""]), ["[x].png", "a10.tif", "a9.tif", "b.png", "z.zarr"]);
         assert_eq!(names(&["*.png"]), ["[x].png", "b.png"]);
         assert_eq!(names(&["**/*.png"]), ["[x].png", "b.png", "below/c.png"]);
-        assert_eq!(names(&["b.png", "missing.png", "a*.tif", "[x].png"]), ["b.png", "missing.png", "a10.tif", "a9.tif", "[x].png"]);
-        assert!(is_several(at("*.png")) && is_several(at("")) && !is_several(at("[x].png")) && !is_several(at("z.zarr")));
+        assert_eq!(
+            names(&["b.png", "missing.png", "a*.tif", "[x].png"]),
+            ["b.png", "missing.png", "a10.tif", "a9.tif", "[x].png"]
+        );
+        assert!(
+            is_several(at("*.png")) && is_several(at("")) && !is_several(at("[x].png")) && !is_several(at("z.zarr"))
+        );
         let message = |name: &str| paths([at(name)]).unwrap_err().to_string();
         assert!(message("*.bmp").contains("no file matches"), "{}", message("*.bmp"));
         assert!(message("[").contains("[: "), "{}", message("["));

@@ -1,14 +1,19 @@
-//! Finds rows of a file that are not what the image says.
+//! Finds rows of a file that are not what the image says: both are compared as they are stored.
 
-use arrow_array::{Array, RecordBatch, RecordBatchReader};
-use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection};
+use arrow_array::{RecordBatch, RecordBatchIterator, RecordBatchReader};
+use bytes::Bytes;
 use parquet::errors::ParquetError;
-use parquet::file::metadata::PageIndexPolicy;
 
 use super::ManifestFile;
-use super::place::{Part, Place};
+use super::cells::Cells;
+use super::place::Place;
 use crate::jobs::caught;
-use crate::{Error, ErrorKind, PatchScan, PatchTaker, Result};
+use crate::sink::Compression;
+use crate::sink::parquet::{ParquetOptions, encode, row_bytes};
+use crate::{Error, ErrorKind, Layout, PatchScan, PatchTaker, Result};
+
+/// Bytes of rows that are compared at once, about.
+const PIECE_BYTES: u64 = 1 << 20;
 
 /// Compares some rows of a file, which rise.
 pub(super) fn some(
@@ -18,21 +23,24 @@ pub(super) fn some(
     file: &ManifestFile,
     rows: &[u64],
 ) -> Result<()> {
-    let places = rows.iter().map(|row| (row - file.rows.0) as usize).map(|row| row..row + 1);
-    let selection = RowSelection::from_consecutive_ranges(places, (file.rows.1 - file.rows.0) as usize);
-    let reader = open(scan, place, file, Some(selection))?;
     let ids: Vec<_> = rows.iter().map(|&row| scan.id(row)).collect();
-    let expected = taker.take(&ids)?;
-    let mut done = 0;
-    for batch in reader {
-        let batch = batch?;
-        let expected = expected.slice(done, batch.num_rows().min(expected.num_rows() - done));
-        if let Some((row, column)) = first_difference(&batch, &expected) {
-            return Err(differs(scan, place, file, rows[done + row] - file.rows.0, &column));
+    let mut made = remade(&taker.take(&ids)?, scan)?;
+    caught(|| {
+        let mut stored = open(place, file, &made)?;
+        let fail = |error| failed(place, file, error);
+        let mut done = file.rows.0;
+        for &row in rows {
+            stored.skip((row - done) as usize).map_err(fail)?;
+            done = row + 1;
+            if stored.left().map_err(fail)? == 0 || made.left().map_err(fail)? == 0 {
+                return Err(lost(place, file, row - file.rows.0));
+            }
+            if let Some((_, column)) = stored.difference(&mut made, 1).map_err(fail)? {
+                return Err(differs(scan, place, file, row - file.rows.0, &column));
+            }
         }
-        done += batch.num_rows();
-    }
-    if done == rows.len() { Ok(()) } else { Err(lost(place, file, rows[done] - file.rows.0)) }
+        Ok(())
+    })
 }
 
 /// Compares all rows of a file, whose windows `scan` makes, with those of `made`.
@@ -42,88 +50,80 @@ pub(super) fn all(
     file: &ManifestFile,
     made: impl RecordBatchReader,
 ) -> Result<()> {
-    let mut stored = open(scan, place, file, None)?;
-    // Both cut the rows as they like.
-    let mut rest: Option<RecordBatch> = None;
+    let fail = |error| failed(place, file, error);
+    let most = (PIECE_BYTES / row_bytes(&scan.schema()).max(1)).max(1) as usize;
+    let mut stored: Option<Cells> = None;
     let mut done = 0;
     for batch in made {
-        let mut batch = batch?;
-        while batch.num_rows() > 0 {
-            let have = match rest.take() {
-                Some(rest) => rest,
-                None => match stored.next() {
-                    Some(have) => have?,
-                    None => return Err(lost(place, file, done)),
-                },
+        let mut made = remade(&batch?, scan)?;
+        caught(|| {
+            let stored = match &mut stored {
+                Some(stored) => stored,
+                none => none.insert(open(place, file, &made)?),
             };
-            let rows = have.num_rows().min(batch.num_rows());
-            if let Some((row, column)) = first_difference(&have.slice(0, rows), &batch.slice(0, rows)) {
-                return Err(differs(scan, place, file, done + row as u64, &column));
+            // Both cut the rows as they like.
+            loop {
+                let rows = made.left().map_err(fail)?.min(most);
+                if rows == 0 {
+                    return Ok(());
+                }
+                let rows = rows.min(stored.left().map_err(fail)?);
+                if rows == 0 {
+                    return Err(lost(place, file, done));
+                }
+                if let Some((row, column)) = stored.difference(&mut made, rows).map_err(fail)? {
+                    return Err(differs(scan, place, file, done + row as u64, &column));
+                }
+                done += rows as u64;
             }
-            done += rows as u64;
-            rest = (have.num_rows() > rows).then(|| have.slice(rows, have.num_rows() - rows));
-            batch = batch.slice(rows, batch.num_rows() - rows);
-        }
+        })?;
     }
-    match rest.or(stored.next().transpose()?) {
-        Some(_) => Err(lost(place, file, done)),
-        None => Ok(()),
+    match stored.map_or(Ok(0), |mut stored| stored.left()).map_err(fail)? {
+        0 => Ok(()),
+        _ => Err(lost(place, file, done)),
     }
 }
 
-/// The rows of a file, or some of them.
-fn open(
-    scan: &PatchScan,
-    place: &dyn Place,
-    file: &ManifestFile,
-    selection: Option<RowSelection>,
-) -> Result<impl Iterator<Item = Result<RecordBatch>>> {
-    let path = place.name(&file.name);
-    let fail = move |error: ParquetError| Error::from(ErrorKind::Parquet { name: path.display().to_string(), error });
-    let part: Part = place.open(&file.name)?;
-    let mut reader = caught(|| {
-        let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Required);
-        let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(part, options).map_err(&fail)?;
-        if builder.schema().fields() != scan.schema().fields() {
-            return Err(lost(place, file, 0));
-        }
-        let builder = builder.with_batch_size(scan.batch_rows() as usize);
-        let builder = match selection {
-            Some(selection) => builder.with_row_selection(selection),
-            None => builder,
-        };
-        builder.build().map_err(&fail)
-    })?;
-    Ok(std::iter::from_fn(move || caught(|| Ok(reader.next().transpose()?)).transpose()))
+/// A batch as it would be stored.
+fn remade(batch: &RecordBatch, scan: &PatchScan) -> Result<Cells> {
+    let options = ParquetOptions { compression: Compression::None, store_columns: true, ..Default::default() };
+    let mut bytes = Vec::new();
+    let one = RecordBatchIterator::new([Ok(batch.clone())], scan.schema());
+    encode(one, &mut bytes, "a batch".as_ref(), &options)?;
+    Cells::open(Bytes::from(bytes)).map_err(|error| ErrorKind::Parquet { name: "a batch".to_owned(), error }.into())
 }
 
-/// The first row that differs, and the column.
-fn first_difference(have: &RecordBatch, made: &RecordBatch) -> Option<(usize, String)> {
-    let columns = have.columns().iter().zip(made.columns()).zip(made.schema_ref().fields());
-    let differing = columns.filter(|((a, b), _)| a.to_data() != b.to_data());
-    let first = differing.map(|((a, b), field)| {
-        let same = |row: &usize| a.slice(*row, 1).to_data() == b.slice(*row, 1).to_data();
-        ((0..a.len().min(b.len())).position(|row| !same(&row)).unwrap_or(0), field.name().clone())
-    });
-    first.min()
+/// The file, if its columns are those of the table.
+fn open(place: &dyn Place, file: &ManifestFile, made: &Cells) -> Result<Cells> {
+    let stored = Cells::open(place.open(&file.name)?).map_err(|error| failed(place, file, error))?;
+    match stored.schema() == made.schema() {
+        true => Ok(stored),
+        false => Err(lost(place, file, 0)),
+    }
 }
 
 fn differs(scan: &PatchScan, place: &dyn Place, file: &ManifestFile, row: u64, column: &str) -> Error {
-    let name = place.name(&file.name).display().to_string();
     let at = match scan.layout() {
         // Rows that are no windows stand between the others.
-        crate::Layout::Columns => String::new(),
+        Layout::Columns => String::new(),
         _ => {
-            let (grid, window) = (scan.grid(), file.rows.0 + row);
+            let (grid, window) = (scan.grid(), scan.id(file.rows.0 + row));
             let starts = grid.starts(window);
             let at: Vec<_> = grid.sliding().zip(starts).map(|(axis, at)| format!("{} {at}", axis.name)).collect();
             format!(" (window {window}: {})", at.join(", "))
         }
     };
-    Error::format(name, format!("row {row}{at}: {column} is not what the image says"))
+    Error::format(named(place, file), format!("row {row}{at}: {column} is not what the image says"))
 }
 
 fn lost(place: &dyn Place, file: &ManifestFile, row: u64) -> Error {
-    let name = place.name(&file.name).display().to_string();
-    Error::format(name, format!("row {row}: the file does not have the rows that the image has"))
+    Error::format(named(place, file), format!("row {row}: the file does not have the rows that the image has"))
+}
+
+fn failed(place: &dyn Place, file: &ManifestFile, error: ParquetError) -> Error {
+    ErrorKind::Parquet { name: named(place, file), error }.into()
+}
+
+fn named(place: &dyn Place, file: &ManifestFile) -> String {
+    place.name(&file.name).display().to_string()
 }

@@ -94,7 +94,10 @@ impl Manifest {
     pub(super) fn difference(&self, other: &Self) -> Option<(&'static str, String, String)> {
         let (a, b) = (&self.table, &other.table);
         let text = |value: &dyn std::fmt::Debug| format!("{value:?}");
+        // The page is part of what the image is known by.
+        let opened = |table: &TableInfo| table.source.opened.clone().page(None);
         let all = [
+            ("way to open the image", text(&opened(a)), text(&opened(b))),
             ("shape", text(&a.source.shape), text(&b.source.shape)),
             ("image's dtype", a.source.dtype.to_string(), b.source.dtype.to_string()),
             ("windows", text(&a.window), text(&b.window)),

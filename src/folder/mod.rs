@@ -5,6 +5,7 @@
 //! is simply made again. The manifest says which image it was made from, by a checksum: an image that has changed since
 //! is refused, one that was moved is not.
 
+mod cells;
 mod compare;
 mod manifest;
 mod place;

@@ -66,10 +66,6 @@ fn difference(here: &Manifest, old: &Manifest) -> Option<(&'static str, String, 
         let ((a, b), text) = ((here.image, old.image), |page: Option<usize>| page.unwrap_or(0).to_string());
         match a.page == b.page {
             false => Some(("page of the image", text(a.page), text(b.page))),
-            true if a.overview != b.overview => {
-                let text = |overview: Option<usize>| overview.map_or("none".to_owned(), |n| n.to_string());
-                Some(("overview of the image", text(a.overview), text(b.overview)))
-            }
             true => (a != b).then(|| ("image", a.digest.to_string(), b.digest.to_string())),
         }
     };

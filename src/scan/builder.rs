@@ -12,9 +12,9 @@ use crate::source::AnySource;
 use crate::window::by;
 use crate::{DType, Error, ErrorKind, Grid, PadMode, Result, WindowSpec};
 
-/// Bytes of a batch, unless asked for otherwise: large enough to make the overhead of a batch nothing, small enough to
-/// stay in cache; two huge pages.
-const BATCH_BYTES: u64 = 4 << 20;
+/// Bytes of a batch, unless asked for otherwise: large enough to make the overhead of a batch nothing, small enough that
+/// those in flight and the one that the consumer still holds stay in cache together; a huge page.
+const BATCH_BYTES: u64 = 2 << 20;
 
 /// Windows of one batch in layout columns: engines count its rows, wrapping ones included, in 32 bits.
 const MOST_BLOCK_ROWS: u64 = 1 << 30;
@@ -54,7 +54,7 @@ pub struct ScanBuilder {
     nodata: Option<Nodata>,
     labels: Option<(AnySource, LabelAt)>,
     label_nodata: Option<Nodata>,
-    batch_bytes: u64,
+    batch_bytes: Option<u64>,
     batch_rows: Option<u64>,
     prefetch: Option<usize>,
 }
@@ -78,7 +78,7 @@ impl ScanBuilder {
             nodata: None,
             labels: None,
             label_nodata: None,
-            batch_bytes: BATCH_BYTES,
+            batch_bytes: None,
             batch_rows: None,
             prefetch: None,
         }
@@ -215,9 +215,9 @@ impl ScanBuilder {
         self
     }
 
-    /// About how many bytes a batch has; at least a row. Default: 4 MiB.
+    /// About how many bytes a batch has; at least a row. Default: 2 MiB.
     pub fn batch_bytes(mut self, bytes: u64) -> Self {
-        self.batch_bytes = bytes;
+        self.batch_bytes = Some(bytes);
         self
     }
 
@@ -307,7 +307,7 @@ impl ScanBuilder {
                 shape: info.shape.clone(),
                 dtype: info.dtype,
                 axes: grid.axes().iter().map(|axis| axis.name.clone()).collect(),
-                overview: self.source.overview(),
+                opened: self.source.options(),
                 georeference,
             },
             window: self.spec.clone(),
@@ -342,6 +342,7 @@ impl ScanBuilder {
             selection,
             rows,
             batch_rows,
+            batch_chosen: self.batch_rows.is_some() || self.batch_bytes.is_some(),
             prefetch,
             encoder,
             #[cfg(feature = "polars")]
@@ -397,8 +398,10 @@ impl ScanBuilder {
         let wanted = match self.batch_rows {
             Some(0) => return Err(Error::argument("batch_rows", "0: expected at least 1")),
             Some(rows) => rows,
-            None if self.batch_bytes == 0 => return Err(Error::argument("batch_bytes", "0: expected at least 1")),
-            None => (self.batch_bytes / row_bytes).max(1),
+            None if self.batch_bytes == Some(0) => {
+                return Err(Error::argument("batch_bytes", "0: expected at least 1"));
+            }
+            None => (self.batch_bytes.unwrap_or(BATCH_BYTES) / row_bytes).max(1),
         };
         let batch_rows = wanted.min(rows).max(1);
         if batch_rows.checked_mul(row_bytes).is_none_or(|bytes| bytes > isize::MAX as u64) {
@@ -423,7 +426,7 @@ impl ScanBuilder {
         let windows = grid.sliding().skip(1).fold(1, |n: u64, axis| n.saturating_mul(axis.count)).max(1);
         let line = (info.bytes() / axis.len.max(1)).max(1);
         // Blocks overlap by the extent of a window: several of those, so that little is read into two.
-        let lines = (self.batch_bytes / line).max(axis.extent.saturating_mul(4)) / axis.step;
+        let lines = (self.batch_bytes.unwrap_or(BATCH_BYTES) / line).max(axis.extent.saturating_mul(4)) / axis.step;
         Ok(windows.saturating_mul(lines.max(1)).min(most))
     }
 }

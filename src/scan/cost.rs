@@ -144,7 +144,11 @@ fn dense_copies(plan: &Plan) -> String {
 fn columns_batch(plan: &Plan, lines: u64) -> (u64, String) {
     let encoder = &plan.encoder;
     let (grid, info) = (&encoder.grid, plan.source.info());
-    let numbers = encoder.columns.iter().filter(|column| matches!(column, Column::Window | Column::Start(_) | Column::Map(_))).count();
+    let numbers = encoder
+        .columns
+        .iter()
+        .filter(|column| matches!(column, Column::Window | Column::Start(_) | Column::Map(_)))
+        .count();
     let of_lines = |others: &dyn Fn(&crate::GridAxis) -> u64| {
         grid.sliding().skip(1).fold(lines, |n, axis| n.saturating_mul(others(axis)))
     };

@@ -28,7 +28,7 @@ use crate::reader::PatchReader;
 use crate::rows::Selection;
 use crate::source::AnySource;
 use crate::take::PatchTaker;
-use crate::{Grid, Result, TableInfo, WindowSpec};
+use crate::{Grid, Layout, Result, TableInfo, WindowSpec};
 
 /// A table of the sliding windows of an array, as a plan: cheap to clone, and every [`reader`](Self::reader) starts
 /// anew. Making one reads no pixel.
@@ -62,6 +62,8 @@ pub(crate) struct Plan {
     /// The rows of this scan, of those of the selection.
     pub(crate) rows: Range<u64>,
     pub(crate) batch_rows: u64,
+    /// Whether the user said how large a batch is.
+    batch_chosen: bool,
     pub(crate) prefetch: usize,
     pub(crate) encoder: Arc<Encoder>,
     /// Patches that queries of an engine have gathered.
@@ -106,7 +108,7 @@ impl PatchScan {
 
     /// How patches are held.
     #[cfg(feature = "parquet")]
-    pub(crate) fn layout(&self) -> crate::Layout {
+    pub(crate) fn layout(&self) -> Layout {
         self.0.encoder.layout
     }
 
@@ -125,6 +127,32 @@ impl PatchScan {
             schema.metadata.extend(table.metadata()?);
         }
         Ok(Arc::new(Encoder { schema: Arc::new(schema), ..(**encoder).clone() }))
+    }
+
+    /// The same rows in batches of about so many bytes, if nobody has said how large a batch is to be. In layout
+    /// `columns` they stay as they are.
+    ///
+    /// ```
+    /// use windrow::{PatchScan, StridedView, WindowSpec};
+    ///
+    /// let image = StridedView::from_vec(vec![0f32; 1 << 18], &[512, 512])?;
+    /// let scan = PatchScan::new(image, WindowSpec::new([8, 8]))?;
+    /// let stored = scan.prefer_batch_bytes(8 << 20);
+    /// assert!(stored.explain().batch_bytes > scan.explain().batch_bytes);
+    /// # Ok::<(), windrow::Error>(())
+    /// ```
+    pub fn prefer_batch_bytes(&self, bytes: u64) -> Self {
+        let plan = &*self.0;
+        if plan.batch_chosen || plan.encoder.layout == Layout::Columns {
+            return self.clone();
+        }
+        let encoder = &plan.encoder;
+        let row = columns::row_bytes(&encoder.grid, &encoder.columns, encoder.out_dtype(), encoder.labels.as_deref());
+        let mut again = plan.with(plan.selection.clone(), plan.rows.clone(), encoder.clone());
+        if let Some(plan) = Arc::get_mut(&mut again.0) {
+            plan.batch_rows = (bytes / row.max(1)).clamp(1, self.num_rows().max(1));
+        }
+        again
     }
 
     /// The schema that every batch has.
@@ -225,6 +253,7 @@ impl Plan {
             selection,
             rows,
             batch_rows,
+            batch_chosen: self.batch_chosen,
             prefetch: self.prefetch,
             encoder,
             #[cfg(feature = "polars")]

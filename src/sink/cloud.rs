@@ -1,4 +1,4 @@
-//! Object stores: a bucket of S3, or of anything that speaks its language.
+//! Object stores: a bucket of S3, or of anything that speaks its language; and what servers of HTTP give, to be read.
 //!
 //! Credentials come from the environment's usual places alone (`AWS_ACCESS_KEY_ID`, a web identity, the machine's own
 //! role), and stand in no error.
@@ -34,13 +34,17 @@ const PARTS_OF_A_SIZE: usize = 1000;
 const PARTS_AHEAD: usize = 2;
 
 /// A place in a bucket: an object, or what the names of objects begin with.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct Bucket {
     store: Arc<dyn ObjectStore>,
     root: Key,
     /// As the user named it, for messages.
     name: PathBuf,
 }
+
+/// What an address of a server begins with.
+#[cfg(feature = "zarr")]
+const HTTP: [&str; 2] = ["https://", "http://"];
 
 /// Whether a target is the address of an object, rather than a file.
 pub(crate) fn is_address(path: &Path) -> bool {
@@ -50,14 +54,46 @@ pub(crate) fn is_address(path: &Path) -> bool {
 impl Bucket {
     /// What an address stands for. Nothing is asked of the store yet.
     pub(crate) fn open(path: &Path) -> Result<Self> {
-        let bad = |message: &str| Error::argument("output", format!("{}: {message}", path.display()));
+        Self::s3(path, &|message| Error::argument("output", format!("{}: {message}", path.display())))
+    }
+
+    /// What an address stands for that is only read from: a bucket, or a server of HTTP.
+    #[cfg(feature = "zarr")]
+    pub(crate) fn to_read(path: &Path) -> Result<Self> {
+        let bad = |message: &str| Error::format(path.display().to_string(), message);
+        let address = path.to_str().unwrap_or_default();
+        let Some((scheme, rest)) = HTTP.iter().find_map(|scheme| Some((scheme, address.strip_prefix(scheme)?))) else {
+            return match is_address(path) {
+                true => Self::s3(path, &bad),
+                false => Err(bad("expected s3://bucket/name, https://host/name or http://host/name")),
+            };
+        };
+        let (host, name) = rest.split_once('/').unwrap_or((rest, ""));
+        if host.is_empty() || name.contains(['?', '#']) {
+            return Err(bad("expected https://host/name, without a query"));
+        }
+        let root = Key::from_url_path(name.trim_end_matches('/'))
+            .map_err(|_| bad("its name has a part that no object may have"))?;
+        let store = object_store::http::HttpBuilder::new()
+            .with_url(format!("{scheme}{host}"))
+            .with_client_options(object_store::ClientOptions::new().with_allow_http(*scheme == "http://"))
+            .with_retry(Self::retry())
+            .build()
+            .map_err(|error| Error::io(path, "open", plain(error)))?;
+        Ok(Self { store: Arc::new(store), root, name: path.to_owned() })
+    }
+
+    fn retry() -> RetryConfig {
+        RetryConfig { max_retries: 6, retry_timeout: Duration::from_secs(60), ..Default::default() }
+    }
+
+    fn s3(path: &Path, bad: &dyn Fn(&str) -> Error) -> Result<Self> {
         let address = path.to_str().and_then(|path| path.strip_prefix(SCHEME)).unwrap_or_default();
         let (bucket, key) = address.split_once('/').unwrap_or((address, ""));
         if bucket.is_empty() || key.trim_matches('/').is_empty() {
             return Err(bad("expected s3://bucket/name"));
         }
-        let retry = RetryConfig { max_retries: 6, retry_timeout: Duration::from_secs(60), ..Default::default() };
-        let builder = AmazonS3Builder::from_env().with_bucket_name(bucket).with_retry(retry);
+        let builder = AmazonS3Builder::from_env().with_bucket_name(bucket).with_retry(Self::retry());
         let root =
             Key::parse(key.trim_end_matches('/')).map_err(|_| bad("its name has a part that no object may have"))?;
         let store = builder.build().map_err(|error| Error::io(path, "open", plain(error)))?;
@@ -66,7 +102,7 @@ impl Bucket {
 
     /// The key of an object in here; the place itself is the object if `file` is empty.
     fn key(&self, file: &str) -> Key {
-        if file.is_empty() { self.root.clone() } else { self.root.clone().join(file) }
+        file.split('/').filter(|part| !part.is_empty()).fold(self.root.clone(), |key, part| key.join(part))
     }
 
     pub(crate) fn name(&self, file: &str) -> PathBuf {
@@ -90,6 +126,35 @@ impl Bucket {
         }
     }
 
+    /// An object as a whole, if it is there; `most` is asked before memory is taken.
+    #[cfg(feature = "zarr")]
+    pub(crate) fn content(&self, file: &str, most: u64) -> Result<Option<Bytes>> {
+        let (store, key) = (self.store.clone(), self.key(file));
+        let request = async move {
+            let got = store.get(&key).await?;
+            let bytes = got.meta.size;
+            if bytes > most { Ok(Err(bytes)) } else { got.bytes().await.map(Ok) }
+        };
+        match wait(request) {
+            Ok(Ok(content)) => Ok(Some(content)),
+            Ok(Err(bytes)) => {
+                let message = format!("it has {bytes} bytes: expected at most {most}");
+                Err(Error::format(self.name(file).display().to_string(), message))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::io(&self.name(file), "read", error)),
+        }
+    }
+
+    /// The names of what looks like folders in a folder in here. A server of HTTP may have no list.
+    #[cfg(feature = "zarr")]
+    pub(crate) fn folders(&self, folder: &str) -> Result<Vec<String>> {
+        let (store, root) = (self.store.clone(), self.key(folder));
+        let found = wait(async move { store.list_with_delimiter(Some(&root)).await });
+        let found = found.map_err(|error| Error::io(&self.name, "list", error))?;
+        Ok(found.common_prefixes.iter().filter_map(|prefix| prefix.filename().map(str::to_owned)).collect())
+    }
+
     /// The names of the objects directly in here.
     pub(crate) fn list(&self) -> Result<Vec<String>> {
         let (store, root) = (self.store.clone(), self.root.clone());
@@ -100,7 +165,7 @@ impl Bucket {
 }
 
 /// An object that is there.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct Object {
     store: Arc<dyn ObjectStore>,
     key: Key,

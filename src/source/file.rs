@@ -125,7 +125,7 @@ impl DataFile {
     pub(crate) fn identity(&self, page: Option<usize>) -> Result<Identity> {
         let digest = Digest::of(FromStart { file: self, at: 0 }).map_err(|e| Error::io(&self.path, "read", e))?;
         self.check_unchanged()?;
-        Ok(Identity { page, overview: None, digest })
+        Ok(Identity { page, digest })
     }
 
     /// The file itself, to be mapped or read from its start.

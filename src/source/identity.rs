@@ -13,9 +13,6 @@ pub struct Identity {
     /// The image of a file with several, from 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub page: Option<usize>,
-    /// The reduced copy of that image, if it is one, from 0.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub overview: Option<usize>,
     /// Size and checksum: of the file as it lies, or of the pixels in C order where there is no file.
     #[serde(flatten)]
     pub digest: Digest,
@@ -45,7 +42,7 @@ pub(super) fn of_pixels(source: &(impl Source + ?Sized)) -> Result<Identity> {
             start = end;
         }
     }
-    Ok(Identity { page: None, overview: None, digest: digested.finish().1 })
+    Ok(Identity { page: None, digest: digested.finish().1 })
 }
 
 #[cfg(test)]

@@ -4,25 +4,37 @@
 //! read. [`Source::open`] gives a [`RegionReader`], which belongs to one pass over the data. A source knows nothing of
 //! windows.
 
+#[cfg(feature = "npz")]
+mod archive;
 mod bands;
+mod dense;
 mod file;
 mod format;
 mod georeference;
-#[cfg(any(feature = "image", feature = "tiff"))]
+#[cfg(any(feature = "image", feature = "tiff", feature = "npz"))]
 mod guard;
 mod identity;
 #[cfg(feature = "image")]
 mod image;
 mod memory;
 mod npy;
+#[cfg(not(fuzzing))]
 mod npy_header;
+#[cfg(fuzzing)]
+pub(crate) mod npy_header;
+#[cfg(feature = "npz")]
+mod npz;
+mod options;
+mod raw;
 mod region;
 mod swap;
 #[cfg(feature = "tiff")]
 mod tiff;
+#[cfg(feature = "zarr")]
+mod zarr;
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub(crate) use bands::{Band, Bands, band_bytes, pass_bytes};
@@ -31,15 +43,21 @@ pub use identity::Identity;
 #[cfg(feature = "image")]
 pub use image::ImageSource;
 pub use npy::NpySource;
+#[cfg(feature = "npz")]
+pub use npz::NpzSource;
+pub use options::OpenOptions;
+pub use raw::{RawSource, RawSpec};
 pub use region::Region;
 #[cfg(feature = "tiff")]
 pub(crate) use tiff::{AxisMap, TagValues};
 #[cfg(feature = "tiff")]
 pub use tiff::{GeoTags, TiffSource};
+#[cfg(feature = "zarr")]
+pub use zarr::ZarrSource;
 
 use self::file::DataFile;
 use self::format::Format;
-use crate::{BufferPool, DType, Result, Scalar, StridedView};
+use crate::{BufferPool, DType, Error, Result, Scalar, StridedView};
 
 /// What a source says of itself before a pixel is read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,14 +106,14 @@ pub trait Source: fmt::Debug + Send + Sync {
         None
     }
 
-    /// Where the pixels lie on the map, if the source says so. The axes that do are the first two, y and x.
+    /// Where the pixels lie on the map, if the source says so. The axes that do are called y and x.
     fn georeference(&self) -> Option<Georeference> {
         None
     }
 
-    /// Which reduced copy of an image this is, if it is one.
-    fn overview(&self) -> Option<usize> {
-        None
+    /// What has to be said besides the [name](SourceInfo::name) to open the same data again.
+    fn options(&self) -> OpenOptions {
+        OpenOptions::default()
     }
 
     /// Starts one pass over the data. The reader takes its buffers from `pool`.
@@ -140,23 +158,15 @@ impl AnySource {
     /// # Errors
     /// If the file can't be opened, or is of no known format. No pixel is decoded.
     pub fn open(path: impl AsRef<Path>, page: Option<usize>) -> Result<Self> {
-        open(path.as_ref(), page)
+        Self::open_with(path, &OpenOptions::new().page(page))
     }
 
-    /// A reduced copy of an image, counted from 0 as GDAL does: the overviews of a TIFF file. `page` is the image whose
-    /// copy it is.
+    /// The image file at `path`, opened as `options` say.
     ///
     /// # Errors
-    /// As [`open`](Self::open), and if the image has no such copy: the error lists those that it has.
-    pub fn open_overview(path: impl AsRef<Path>, page: Option<usize>, overview: usize) -> Result<Self> {
-        let path = path.as_ref();
-        #[cfg(feature = "tiff")]
-        if Format::of(&DataFile::open(path)?)? == Format::Tiff {
-            return Ok(Self::new(TiffSource::open_overview(path, page.unwrap_or(0), Some(overview))?));
-        }
-        open(path, page)?;
-        let message = format!("no overview {overview}: the file has one resolution, only TIFF files may have several");
-        Err(crate::Error::unsupported(path.display().to_string(), message))
+    /// As [`open`](Self::open); also if the options don't go with the format of the file.
+    pub fn open_with(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Self> {
+        open(path.as_ref(), options)
     }
 }
 
@@ -166,22 +176,119 @@ pub(crate) fn is_image_name(path: &Path) -> bool {
 }
 
 /// Opens a file with the reader of its format.
-fn open(path: &Path, page: Option<usize>) -> Result<AnySource> {
+fn open(path: &Path, options: &OpenOptions) -> Result<AnySource> {
+    if let Some(spec) = &options.raw {
+        if let Some(other) = options.given(&["page", "overview", "stack", "member"]) {
+            return Err(Error::argument("raw", format!("a file without a header has no {other}")));
+        }
+        return Ok(AnySource::new(RawSource::open(path, spec)?));
+    }
+    if options.stack
+        && let Some(name) = options.given(&["page", "overview"])
+    {
+        return Err(Error::argument("stack", format!("all pages, or one {name}: not both")));
+    }
+    #[cfg(feature = "zarr")]
+    if let Some(source) = open_zarr(path, options)? {
+        return Ok(source);
+    }
+    if is_address(path) {
+        let message = "this build reads no objects: it needs the features \"zarr\" and \"cloud\"";
+        return Err(Error::unsupported(path.display().to_string(), message));
+    }
+    let (path, member) = &split(path, options)?;
     let file = DataFile::open(path)?;
     let format = Format::of(&file)?;
-    match (format, page) {
+    if !format.is_built() {
+        let feature = format.feature().unwrap_or_default();
+        return Err(
+            file.unsupported(format!("{} is not in this build: it needs the feature {feature:?}", format.name()))
+        );
+    }
+    if format != Format::Tiff
+        && let Some(name) = options.given(&["page", "overview", "stack"])
+    {
+        let number = options.page.or(options.overview);
+        let what = number.map_or_else(|| name.to_owned(), |number| format!("{name} {number}"));
+        let message = format!("no {what}: {} files have no pages and overviews, only TIFF files do", format.name());
+        return Err(file.unsupported(message));
+    }
+    if format != Format::Zip
+        && let Some(member) = member
+    {
+        return Err(file.unsupported(format!("no member {member:?}: a {} file is one image", format.name())));
+    }
+    match format {
+        Format::Npy => Ok(AnySource::new(NpySource::open(path)?)),
         #[cfg(feature = "tiff")]
-        (Format::Tiff, _) => Ok(AnySource::new(TiffSource::open(path, page.unwrap_or(0))?)),
-        _ if !format.is_built() => {
-            let feature = format.feature().unwrap_or_default();
-            Err(file.unsupported(format!("{} is not in this build: it needs the feature {feature:?}", format.name())))
+        Format::Tiff if options.stack => Ok(AnySource::new(TiffSource::open_stack(path)?)),
+        #[cfg(feature = "tiff")]
+        Format::Tiff => {
+            Ok(AnySource::new(TiffSource::open_overview(path, options.page.unwrap_or(0), options.overview)?))
         }
-        (_, Some(page)) => {
-            Err(file.unsupported(format!("no page {page}: {} files have no pages, only TIFF files do", format.name())))
+        #[cfg(feature = "npz")]
+        Format::Zip => {
+            let archive = Arc::new(archive::Archive::read(file)?);
+            #[cfg(feature = "zarr")]
+            if archive.names().iter().any(|name| zarr::NODE.contains(&name.rsplit('/').next().unwrap_or_default())) {
+                return Ok(AnySource::new(ZarrSource::of_archive(&archive, member.as_deref())?));
+            }
+            Ok(AnySource::new(NpzSource::new(&archive, member.as_deref())?))
         }
         #[cfg(feature = "image")]
-        (_, None) if format != Format::Npy => Ok(AnySource::new(ImageSource::open(path)?)),
-        _ => Ok(AnySource::new(NpySource::open(path)?)),
+        _ => Ok(AnySource::new(ImageSource::open(path)?)),
+        #[cfg(not(feature = "image"))]
+        _ => unreachable!("formats that are not built are refused"),
+    }
+}
+
+/// Whether a path is the address of something on another machine.
+fn is_address(path: &Path) -> bool {
+    path.to_str().is_some_and(|path| ["s3://", "https://", "http://"].iter().any(|scheme| path.starts_with(scheme)))
+}
+
+/// Opens what is an array of Zarr by its name: an address, a folder, or something in a folder that is one.
+#[cfg(feature = "zarr")]
+fn open_zarr(path: &Path, options: &OpenOptions) -> Result<Option<AnySource>> {
+    let (folder, inner) = if is_address(path) || zarr::is_node(path) || path.is_dir() {
+        (path, None)
+    } else if path.exists() {
+        return Ok(None);
+    } else {
+        // Only to say what there is instead.
+        match path.ancestors().skip(1).find(|parent| parent.exists()) {
+            Some(parent) if zarr::is_node(parent) => (parent, path.strip_prefix(parent).ok()),
+            _ => return Ok(None),
+        }
+    };
+    if let Some(name) = options.given(&["page", "overview", "stack"]) {
+        let message = format!("no {name}: Zarr arrays have no pages and overviews, only TIFF files do");
+        return Err(Error::unsupported(path.display().to_string(), message));
+    }
+    let inner = inner.map(|inner| inner.to_string_lossy().into_owned());
+    // A folder that is none may be one of a hierarchy all the same.
+    if !is_address(path) && inner.is_none() && !zarr::is_node(folder) && options.member.is_none() {
+        let message = "a folder without zarr.json, .zarray or .zgroup: expected a file, or a Zarr array";
+        return Err(Error::io(
+            path,
+            "open",
+            std::io::Error::new(std::io::ErrorKind::IsADirectory, format!("is a directory: {message}")),
+        ));
+    }
+    let member = inner.as_deref().or(options.member.as_deref());
+    ZarrSource::open(folder, member).map(|source| Some(AnySource::new(source)))
+}
+
+/// The file of an address, and the name within it: `scene.npz/name` is the array `name` of `scene.npz`.
+fn split(path: &Path, options: &OpenOptions) -> Result<(PathBuf, Option<String>)> {
+    let inner = if path.exists() { None } else { path.ancestors().skip(1).find(|parent| parent.is_file()) };
+    let Some(file) = inner else { return Ok((path.to_owned(), options.member.clone())) };
+    let name = path.strip_prefix(file).unwrap_or(path).to_string_lossy().into_owned();
+    match &options.member {
+        None => Ok((file.to_owned(), Some(name))),
+        Some(member) => {
+            Err(Error::argument("member", format!("{member:?}, but the path names {name:?}: expected one of the two")))
+        }
     }
 }
 

@@ -5,85 +5,100 @@
 
 use std::result;
 
+use super::dense::Dense;
 use super::file::DataFile;
-use crate::{DType, Result};
+use crate::{DType, Error, Result};
 
 /// numpy itself stops at 10,000 bytes unless told otherwise; a header is never allocated for a length beyond this.
 const MAX_HEADER: u64 = 1 << 20;
 
-/// What the header says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct NpyHeader {
-    pub(crate) dtype: DType,
-    /// Whether the bytes of a number are in the other order than this machine's.
-    pub(crate) swapped: bool,
-    /// Whether the first axis varies fastest.
-    pub(crate) fortran: bool,
-    pub(crate) shape: Vec<u64>,
-    /// Where in the file the data start.
-    pub(crate) data: u64,
+/// Where a header is read from: a file, or what stands for one.
+pub(crate) trait Input {
+    /// How many bytes there are.
+    fn len(&self) -> u64;
+    fn read_at(&self, out: &mut [u8], offset: u64) -> Result<()>;
+    fn broken(&self, message: String) -> Error;
+    fn unsupported(&self, message: String) -> Error;
 }
 
-impl NpyHeader {
-    /// Reads the header of a file, and checks that the data it speaks of are there.
-    pub(crate) fn read(file: &DataFile) -> Result<Self> {
-        let head = file.head(12)?;
-        if !head.starts_with(b"\x93NUMPY") {
-            return Err(file.broken("not a .npy file: expected it to start with \"\\x93NUMPY\""));
-        }
-        let (length, start) = match head[6..] {
-            [1, 0, a, b, ..] => (u64::from(u16::from_le_bytes([a, b])), 10),
-            [2 | 3, 0, a, b, c, d] => (u64::from(u32::from_le_bytes([a, b, c, d])), 12),
-            [1..=3, 0, ..] | [] | [_] => return Err(file.broken("the file ends within its header")),
-            [major, minor, ..] => {
-                return Err(file.unsupported(format!(".npy version {major}.{minor}: expected 1.0, 2.0 or 3.0")));
-            }
-        };
-        let data = start + length;
-        if data > file.len() {
-            return Err(file.broken(format!("a header of {length} bytes, but the file has {}", file.len())));
-        }
-        if length > MAX_HEADER {
-            return Err(file.broken(format!("a header of {length} bytes: expected at most {MAX_HEADER}")));
-        }
-        let mut text = vec![0; length as usize];
-        file.read_at(&mut text, start)?;
-        let (descr, fortran, shape) = Parser { text: &text, at: 0 }
-            .dict()
-            .map_err(|(at, message)| file.broken(format!("bad .npy header, byte {}: {message}", start + at as u64)))?;
-        let (dtype, swapped) = dtype(&descr)
-            .map_err(|what| file.unsupported(format!("dtype {descr:?} is {what}: expected numbers or bool")))?;
-        let header = Self { dtype, swapped, fortran, shape, data };
-        header.check_size(file)?;
-        Ok(header)
+impl Input for DataFile {
+    fn len(&self) -> u64 {
+        self.len()
     }
 
-    fn check_size(&self, file: &DataFile) -> Result<()> {
-        let Self { shape, dtype, .. } = self;
-        if shape.is_empty() {
-            return Err(file.unsupported("the array has no axes (shape ()): expected at least one"));
-        }
-        if shape.len() > 64 {
-            // numpy's own limit; a longer shape is not worth a line of text either.
-            return Err(file.broken(format!("the array has {} axes: expected at most 64", shape.len())));
-        }
-        // Axes of length 0 don't hide an overflow of the others: strides are computed from them.
-        let dense = shape.iter().try_fold(dtype.size() as u64, |bytes, &n| bytes.checked_mul(n.max(1)));
-        if dense.is_none_or(|bytes| isize::try_from(bytes).is_err()) {
-            return Err(file.broken(format!("shape {shape:?} of {dtype} is more than {} bytes", isize::MAX)));
-        }
-        let needs = shape.iter().product::<u64>() * dtype.size() as u64;
-        let has = file.len() - self.data;
-        if needs > has {
-            let message = format!("shape {shape:?} of {dtype} needs {needs} bytes of data, but the file has {has}");
-            return Err(file.broken(message));
-        }
+    fn read_at(&self, out: &mut [u8], offset: u64) -> Result<()> {
+        self.read_at(out, offset)
+    }
+
+    fn broken(&self, message: String) -> Error {
+        self.broken(message)
+    }
+
+    fn unsupported(&self, message: String) -> Error {
+        self.unsupported(message)
+    }
+}
+
+/// A file in memory.
+#[cfg(fuzzing)]
+pub(crate) struct Memory<'a>(pub(crate) &'a [u8]);
+
+#[cfg(fuzzing)]
+impl Input for Memory<'_> {
+    fn len(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    fn read_at(&self, out: &mut [u8], offset: u64) -> Result<()> {
+        out.copy_from_slice(&self.0[offset as usize..][..out.len()]);
         Ok(())
     }
+
+    fn broken(&self, message: String) -> Error {
+        Error::format("memory", message)
+    }
+
+    fn unsupported(&self, message: String) -> Error {
+        Error::unsupported("memory", message)
+    }
+}
+
+/// Reads the header of a file, and checks that the data it speaks of are there.
+pub(crate) fn read(file: &impl Input) -> Result<Dense> {
+    let mut head = vec![0; file.len().min(12) as usize];
+    file.read_at(&mut head, 0)?;
+    if !head.starts_with(b"\x93NUMPY") {
+        return Err(file.broken("not a .npy file: expected it to start with \"\\x93NUMPY\"".to_owned()));
+    }
+    let (length, start) = match head[6..] {
+        [1, 0, a, b, ..] => (u64::from(u16::from_le_bytes([a, b])), 10),
+        [2 | 3, 0, a, b, c, d] => (u64::from(u32::from_le_bytes([a, b, c, d])), 12),
+        [1..=3, 0, ..] | [] | [_] => return Err(file.broken("the file ends within its header".to_owned())),
+        [major, minor, ..] => {
+            return Err(file.unsupported(format!(".npy version {major}.{minor}: expected 1.0, 2.0 or 3.0")));
+        }
+    };
+    let data = start + length;
+    if data > file.len() {
+        return Err(file.broken(format!("a header of {length} bytes, but the file has {}", file.len())));
+    }
+    if length > MAX_HEADER {
+        return Err(file.broken(format!("a header of {length} bytes: expected at most {MAX_HEADER}")));
+    }
+    let mut text = vec![0; length as usize];
+    file.read_at(&mut text, start)?;
+    let (descr, fortran, shape) = Parser { text: &text, at: 0 }
+        .dict()
+        .map_err(|(at, message)| file.broken(format!("bad .npy header, byte {}: {message}", start + at as u64)))?;
+    let (dtype, swapped) = dtype(&descr)
+        .map_err(|what| file.unsupported(format!("dtype {descr:?} is {what}: expected numbers or bool")))?;
+    let array = Dense { dtype, swapped, fortran, shape, data };
+    array.bytes_within(file.len()).map_err(|message| file.broken(message))?;
+    Ok(array)
 }
 
 /// The type behind a `descr`, and whether its bytes are swapped; or else what the `descr` stands for.
-fn dtype(descr: &str) -> result::Result<(DType, bool), &'static str> {
+pub(super) fn dtype(descr: &str) -> result::Result<(DType, bool), &'static str> {
     let (order, kind) = match descr.as_bytes().first() {
         Some(b'<' | b'>' | b'=' | b'|') => descr.split_at(1),
         _ => ("=", descr),

@@ -25,6 +25,10 @@ WINDROW = Path(os.environ.get("WINDROW") or ROOT / TARGET / "debug" / "windrow")
 MEASURE = Path(__file__).with_name("measure.py")
 MIB = 2**20
 
+# What the server of objects in the tests knows.
+BUCKET = "windows"
+SECRET = "top-secret-key"
+
 
 def windrow(*args: object, timeout: float = 60, **options) -> subprocess.CompletedProcess:
     """Runs the program to its end, whatever that is. Output is bytes."""

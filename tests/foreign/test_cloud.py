@@ -6,9 +6,7 @@ import json
 import os
 import random
 import signal
-import socket
 import subprocess
-import sys
 import time
 import urllib.request
 from pathlib import Path
@@ -17,51 +15,13 @@ import numpy as np
 import pyarrow.fs
 import pyarrow.parquet as pq
 import pytest
-from harness import WINDROW, assert_same, patches_of, windrow
+from harness import BUCKET, SECRET, WINDROW, assert_same, patches_of, windrow
 from reference import windows
-
-SECRET = "top-secret-key"
-BUCKET = "windows"
 
 pytestmark = pytest.mark.skipif(
     b'needs the feature "cloud"' in windrow("export", "x.npy", "--window", "8x8", "-o", "s3://b/c").stderr,
     reason="this build has no object stores: cargo build --features cloud",
 )
-
-
-@pytest.fixture(scope="module")
-def server():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)], stdout=-3, stderr=-3
-    )
-    url = f"http://127.0.0.1:{port}"
-    for _ in range(300):
-        try:
-            request = urllib.request.Request(f"{url}/{BUCKET}", method="PUT")
-            urllib.request.urlopen(request).read()
-            break
-        except OSError:
-            assert process.poll() is None
-            time.sleep(0.1)
-    yield url
-    process.terminate()
-    process.wait()
-
-
-@pytest.fixture
-def environment(server: str) -> dict[str, str]:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    return {
-        **clean,
-        "AWS_ENDPOINT_URL": server,
-        "AWS_ALLOW_HTTP": "true",
-        "AWS_ACCESS_KEY_ID": "key-of-a-test",
-        "AWS_SECRET_ACCESS_KEY": SECRET,
-        "AWS_REGION": "us-east-1",
-    }
 
 
 @pytest.fixture(scope="module")

@@ -53,6 +53,15 @@ fn npy() {
     }
 }
 
+#[cfg(feature = "npz")]
+#[test]
+fn npz() {
+    for deflated in [false, true] {
+        let members = [("a.npy", Npy::PLAIN.bytes(&array(DType::I16, &[5, 6])))];
+        survive("a.npz", &crate::npzs::zip(&members, deflated));
+    }
+}
+
 #[cfg(feature = "image")]
 #[test]
 fn images() {
@@ -76,7 +85,7 @@ fn images() {
 fn tiffs() {
     use crate::tiffs::{Packing, Tiff};
     let (gray, bands) = (array(DType::U16, &[9, 10]), array(DType::U8, &[9, 10, 3]));
-    for packing in [Packing::None, Packing::Deflate, Packing::Lzw, Packing::PackBits] {
+    for packing in [Packing::None, Packing::Deflate, Packing::Lzw, Packing::PackBits, Packing::Zstandard] {
         let plain = Tiff { packing, ..Tiff::PLAIN };
         survive("strips.tif", &plain.bytes(&gray));
         survive("tiles.tif", &Tiff { tile: Some((16, 16)), big_tiff: true, ..plain }.bytes(&bands));

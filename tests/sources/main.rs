@@ -5,10 +5,15 @@ mod broken;
 #[cfg(feature = "image")]
 mod images;
 mod npy;
+#[cfg(feature = "npz")]
+mod npzs;
 mod open;
+mod raws;
 mod suite;
 #[cfg(feature = "tiff")]
 mod tiffs;
+#[cfg(feature = "zarr")]
+mod zarrs;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};

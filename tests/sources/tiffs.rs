@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use tiff::decoder::Decoder;
 use tiff::encoder::{Compression, DeflateLevel, TiffEncoder, colortype};
 use tiff::tags::Tag;
-use windrow::source::{AnySource, Source, TiffSource};
+use windrow::source::{AnySource, OpenOptions, Source, TiffSource};
 use windrow::{BufferPool, DType, StridedView};
 
 use crate::suite::{array, bytes, check};
@@ -19,6 +19,7 @@ pub enum Packing {
     Lzw,
     Deflate,
     PackBits,
+    Zstandard,
 }
 
 /// How a file is written.
@@ -116,6 +117,7 @@ impl Tiff {
                     Packing::Lzw => 5,
                     Packing::Deflate => 8,
                     Packing::PackBits => 32773,
+                    Packing::Zstandard => 50000,
                 }],
             ),
             (262, vec![if samples >= 3 { 2 } else { 1 }]),
@@ -210,6 +212,7 @@ impl Tiff {
             Packing::Lzw => Compression::Lzw,
             Packing::Deflate => Compression::Deflate(DeflateLevel::Balanced),
             Packing::PackBits => Compression::Packbits,
+            Packing::Zstandard => return zstd::encode_all(chunk, 3).unwrap(),
         };
         let mut file = Cursor::new(Vec::new());
         let mut encoder = TiffEncoder::new(&mut file).unwrap().with_compression(compression);
@@ -276,7 +279,7 @@ fn all_arrangements_of_chunks() {
         let view = array(DType::U16, &[37, 41, samples]);
         for planar in [false, true] {
             for tile in [None, Some((16, 16)), Some((16, 48)), Some((48, 16)), Some((64, 64))] {
-                for packing in [Packing::None, Packing::Lzw, Packing::Deflate, Packing::PackBits] {
+                for packing in [Packing::None, Packing::Lzw, Packing::Deflate, Packing::PackBits, Packing::Zstandard] {
                     let file = Tiff { planar, tile, packing, rows_per_strip: 5, ..Tiff::PLAIN }.bytes(&view);
                     let source = AnySource::open(write(&folder, &file), None).unwrap();
                     let depth = if planar { 1 } else { samples as u64 };
@@ -300,13 +303,54 @@ fn both_predictors() {
             for big_endian in [false, true] {
                 let shape = [19, 23, samples];
                 let view = array(dtype, if samples == 1 { &shape[..2] } else { &shape });
-                let written =
-                    Tiff { tile, planar, big_endian, predictor, packing: Packing::Lzw, ..Tiff::PLAIN }.bytes(&view);
-                let source = AnySource::open(write(&folder, &written), None).unwrap();
-                check(&source, &view, if samples == 1 { GRAY } else { BANDS });
+                for packing in [Packing::Lzw, Packing::Zstandard] {
+                    let tiff = Tiff { tile, planar, big_endian, predictor, packing, ..Tiff::PLAIN };
+                    let source = AnySource::open(write(&folder, &tiff.bytes(&view)), None).unwrap();
+                    check(&source, &view, if samples == 1 { GRAY } else { BANDS });
+                }
             }
         }
     }
+}
+
+#[test]
+fn pages_that_are_alike_make_a_stack() {
+    let folder = TempDir::new().unwrap();
+    let stacked = |view: &StridedView, tiffs: &[Tiff]| {
+        let mut file = Vec::new();
+        let first = tiffs[0];
+        file.extend(if first.big_endian { b"MM" } else { b"II" });
+        first.put(&mut file, 2, 42);
+        let mut link = file.len();
+        first.put(&mut file, 4, 0);
+        for (i, tiff) in tiffs.iter().enumerate() {
+            let page = view.slice(0, i..i + 1, 1).unwrap();
+            let page = page.restride(page.shape()[1..].to_vec(), page.strides()[1..].to_vec()).unwrap();
+            link = tiff.page(&mut file, link, &page, &[]);
+        }
+        write(&folder, &file)
+    };
+    let stack = OpenOptions::new().stack(true);
+    let plain = Tiff { big_endian: true, ..Tiff::PLAIN };
+    let deflated = Tiff { packing: Packing::Deflate, rows_per_strip: 3, ..plain };
+    let tiled = Tiff { tile: Some((16, 16)), packing: Packing::Zstandard, ..plain };
+    for dtype in [DType::U8, DType::U16, DType::F32] {
+        let view = array(dtype, &[6, 21, 18]);
+        let path = stacked(&view, &[plain, deflated, tiled, plain, tiled, deflated]);
+        let source = AnySource::open_with(&path, &stack).unwrap();
+        check(&source, &view, Some(&["page", "y", "x"]));
+        assert_eq!((source.info().chunk.as_slice(), source.options()), (&[1, 1, 18][..], stack.clone()));
+        let view = array(dtype, &[3, 9, 18, 3]);
+        let path = stacked(&view, &[Tiff { planar: true, ..deflated }, deflated, Tiff { planar: true, ..tiled }]);
+        check(&AnySource::open_with(&path, &stack).unwrap(), &view, Some(&["page", "y", "x", "c"]));
+    }
+    let one = write(&folder, &Tiff::PLAIN.bytes(&array(DType::U8, &[5, 4])));
+    assert_eq!(AnySource::open_with(&one, &stack).unwrap().info().shape, [1, 5, 4]);
+    let other = write(&folder, &Tiff { pages_before: 2, ..Tiff::PLAIN }.bytes(&array(DType::U8, &[5, 4])));
+    let message = AnySource::open_with(&other, &stack).unwrap_err().to_string();
+    assert!(message.contains("page 2 has 5 by 4 pixels of 1 uint8, page 0 has 1 by 1"), "{message}");
+    let message = AnySource::open_with(&other, &stack.page(1)).unwrap_err().to_string();
+    assert!(message.contains("not both"), "{message}");
 }
 
 #[test]
@@ -397,7 +441,7 @@ fn what_can_not_be_read_says_why() {
         (plain, vec![(258, vec![24]), (339, vec![3])], "float samples of 24 bits"),
         (plain, vec![(339, vec![6])], "complex float"),
         (plain, vec![(277, vec![2]), (258, vec![8, 16])], "several types"),
-        (plain, vec![(259, vec![50000])], "Zstandard compression (50000)"),
+        (plain, vec![(259, vec![50001])], "WebP compression (50001)"),
         (plain, vec![(259, vec![4242])], "unknown compression (4242)"),
         (plain, vec![(262, vec![6])], "YCbCr"),
         (plain, vec![(262, vec![8])], "Lab"),

@@ -15,6 +15,8 @@ Source: TypeAlias = Union[npt.ArrayLike, str, "os.PathLike[str]"]
 
 def resolve(source: Source) -> npt.NDArray[Any] | str:
     """The path, absolute (a scan may be pickled and go elsewhere), or the array, without a copy where that can be."""
+    if isinstance(source, str) and source.startswith(("s3://", "https://", "http://")):
+        return source
     if isinstance(source, (str, os.PathLike)):
         return os.path.abspath(source)
     return plain(as_array(source))

@@ -14,8 +14,11 @@ from ._windrow import Batch, Schema, several
 from ._windrow import Collection as Tiles
 
 
-def listed(source: Any) -> list[str] | None:
-    """The files that are meant, if these are several: a list of paths, a folder, or a pattern."""
+def listed(source: Any, member: str | None) -> list[str] | None:
+    """The files that are meant, if these are several: a list of paths, a folder, or a pattern. Of a folder that has a
+    `member` it is the member that is meant."""
+    if member is not None and isinstance(source, (str, os.PathLike)) and os.path.isdir(source):
+        return None
     if isinstance(source, (str, os.PathLike)):
         found = several(os.fspath(source))
         return None if found is None else [os.fspath(path) for path in found]
@@ -49,7 +52,15 @@ class Collection:
             if options[name] is not None:
                 raise ValueError(f"{name}: expected one image, not several")
         self._tiles = Tiles(
-            list(paths), dict(options), page=options["page"], overview=options["overview"], skip_bad=skip_bad, head=head
+            list(paths),
+            dict(options),
+            page=options["page"],
+            overview=options["overview"],
+            stack=options["stack"],
+            member=options["member"],
+            raw=options["raw"],
+            skip_bad=skip_bad,
+            head=head,
         )
         return self
 

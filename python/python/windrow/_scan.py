@@ -68,6 +68,9 @@ def scan(
     batch_bytes: int | None = None,
     page: int | None = None,
     overview: int | None = None,
+    stack: bool = False,
+    member: str | None = None,
+    raw: str | None = None,
 ) -> Scan: ...
 def scan(
     source: Any,
@@ -97,6 +100,9 @@ def scan(
     batch_bytes: int | None = None,
     page: int | None = None,
     overview: int | None = None,
+    stack: bool = False,
+    member: str | None = None,
+    raw: str | None = None,
     skip_bad: bool = False,
 ) -> Scan | Collection:
     """The sliding windows of an array or image file as a lazy table. Reads no pixel.
@@ -144,11 +150,17 @@ def scan(
         A column ``label``: an array or the path of an image that has the axes of the window; what of it is the label of a
         window, "center", "majority", "mean" or "patch"; and the label of pixels that have none.
     batch_rows, batch_bytes
-        The size of a batch. Default: about 4 MiB.
-    page
-        Which image of a file with several.
+        The size of a batch. Default: about 2 MiB.
+    page, stack
+        Which image of a file with several, or all pages of a TIFF as one array with an axis ``page`` in front.
     overview
         A reduced copy of the image: which overview of a TIFF file, from 0, as GDAL counts them.
+    member
+        The array of an archive with several, by name. As part of the path, it does for labels and masks too:
+        ``"scene.npz/name"``.
+    raw
+        What a file without a header holds: type, byte order and shape, ``"u16le:4096x4096"``; ``"@512"`` behind it is the
+        byte where it starts.
     skip_bad
         Of many images: leave out those that are broken, or unlike the first; see `Collection.skipped`.
     """
@@ -177,8 +189,11 @@ def scan(
         batch_bytes=_count("batch_bytes", batch_bytes),
         page=_count("page", page),
         overview=_count("overview", overview),
+        stack=bool(stack),
+        member=member,
+        raw=raw,
     )
-    paths = listed(source)
+    paths = listed(source, member)
     if paths is not None:
         head = None
         if rows is not None:

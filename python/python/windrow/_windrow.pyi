@@ -60,6 +60,9 @@ class Plan:
         batch_bytes: int | None,
         page: int | None,
         overview: int | None,
+        stack: bool,
+        member: str | None,
+        raw: str | None,
     ) -> Self: ...
     def with_rows(self, start: int, end: int) -> Plan: ...
     def with_windows(self, windows: npt.NDArray[np.uint64]) -> Plan: ...
@@ -148,6 +151,9 @@ class Collection:
         *,
         page: int | None,
         overview: int | None,
+        stack: bool,
+        member: str | None,
+        raw: str | None,
         skip_bad: bool,
         head: int | None,
     ) -> Self: ...

@@ -30,6 +30,10 @@ impl From<Compression> for IpcOptions {
     }
 }
 
+/// Bytes of a batch that is to be stored. The codec finds the overlap of neighbouring windows only within a batch: at the
+/// size that suits a reader best, 8x8 windows of a photograph as floats take 7 % more.
+pub const BATCH_BYTES: u64 = 4 << 20;
+
 /// About how many bytes a writer of Arrow IPC holds besides the batches of its reader, at most, for so many batches of so
 /// many bytes: those that are compressed, and what the codec needs.
 pub fn memory(batch_bytes: u64, batches: u64) -> u64 {

@@ -97,7 +97,7 @@ pub(crate) fn digest(reader: impl RecordBatchReader, options: &ParquetOptions) -
 }
 
 /// Writes all batches to `out`, which `path` names, and gives their number of rows.
-fn encode<W: Write + Send>(
+pub(crate) fn encode<W: Write + Send>(
     reader: impl RecordBatchReader,
     out: &mut W,
     path: &Path,
@@ -127,14 +127,14 @@ pub const MOST_PATCH_BYTES: u64 = 64 << 20;
 /// About how many bytes [`write`](fn@write) holds besides the batches of its reader, at most, for so many rows: pages
 /// of patches in the making, and the other columns of a row group.
 pub fn memory(schema: &Schema, rows: u64, options: &ParquetOptions) -> u64 {
-    let (patch, flat) = row_bytes(schema);
+    let (patch, flat) = parts(schema);
     let pages = match patch {
         0 => 0,
         // What compression leaves of them is mostly far less than half.
         _ => patch.saturating_mul(rows).min((pages_ahead() as u64 + 1) * options.page_bytes as u64) * 3 / 2,
     };
     // The ids and coordinates of neighbours differ by little, which takes about a bit a byte.
-    let flat = if patch == 0 { flat } else { flat / 8 };
+    let flat = if patch == 0 { flat } else { floats(schema) + flat.saturating_sub(floats(schema)) / 8 };
     pages + flat.saturating_mul(rows.min(group_rows(schema, options) as u64)) + WRITE_BUFFER
 }
 
@@ -154,7 +154,7 @@ const FLAT_BYTES: u64 = 16 << 20;
 
 /// Rows of a row group.
 fn group_rows(schema: &Schema, options: &ParquetOptions) -> usize {
-    let (patch, flat) = row_bytes(schema);
+    let (patch, flat) = parts(schema);
     let by_bytes = options.row_group_bytes as u64 / (patch + flat).max(1);
     by_bytes.min(FLAT_BYTES / flat.max(1)).clamp(1, MOST_GROUP_ROWS) as usize
 }
@@ -162,11 +162,23 @@ fn group_rows(schema: &Schema, options: &ParquetOptions) -> usize {
 /// Rows of a row group of narrow rows: what other writers have, and readers count on.
 const MOST_GROUP_ROWS: u64 = 1 << 20;
 
+/// Bytes of a row.
+pub(crate) fn row_bytes(schema: &Schema) -> u64 {
+    let (patch, flat) = parts(schema);
+    patch.saturating_add(flat)
+}
+
 /// Bytes of a row: of its patch, and of all else.
-fn row_bytes(schema: &Schema) -> (u64, u64) {
+fn parts(schema: &Schema) -> (u64, u64) {
     let (patches, flat): (Vec<_>, Vec<_>) = schema.fields().iter().partition(|field| is_patch(field));
     let sum = |fields: Vec<&FieldRef>| fields.iter().map(|field| width(field.data_type())).fold(0, u64::saturating_add);
     (sum(patches), sum(flat))
+}
+
+/// Bytes of the numbers of a row that differ by more than a little: places on a map, shares, labels.
+fn floats(schema: &Schema) -> u64 {
+    let of = |field: &&FieldRef| field.data_type().is_floating();
+    schema.fields().iter().filter(of).map(|field| width(field.data_type())).sum()
 }
 
 /// Bytes of a value.

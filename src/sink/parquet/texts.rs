@@ -3,9 +3,9 @@
 
 use std::collections::HashMap;
 
+use arrow_array::ArrayRef;
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int32Type;
-use arrow_array::ArrayRef;
 use arrow_schema::{DataType, Field};
 use parquet::basic::{Encoding, Type};
 use parquet::column::page::{CompressedPage, Page as Body, PageWriter};

@@ -112,7 +112,7 @@ fn start(file: &DataFile, format: Format) -> Result<(SourceInfo, impl ImageDecod
 
 fn image_format(format: Format) -> Option<ImageFormat> {
     Some(match format {
-        Format::Npy | Format::Tiff => return None,
+        Format::Npy | Format::Zip | Format::Tiff => return None,
         Format::Png => ImageFormat::Png,
         Format::Jpeg => ImageFormat::Jpeg,
         Format::Bmp => ImageFormat::Bmp,

@@ -59,22 +59,31 @@ impl Header {
 
     /// The tags of page `page`, counted from 0.
     pub(super) fn directory(self, file: &DataFile, page: usize) -> Result<Directory<'_>> {
-        let mut seen = HashSet::new();
-        let mut at = self.first;
-        for index in 0.. {
-            if at == 0 {
-                let pages = if index == 1 { "1 page" } else { &format!("{index} pages") };
-                return Err(file.broken(format!("no page {page}: the file has {pages}, counted from 0")));
+        let places = self.places(file, page.saturating_add(1))?;
+        match places.get(page) {
+            Some(&at) => self.read_directory(file, at),
+            None => {
+                let pages = if places.len() == 1 { "1 page" } else { &format!("{} pages", places.len()) };
+                Err(file.broken(format!("no page {page}: the file has {pages}, counted from 0")))
             }
+        }
+    }
+
+    /// Where the directories of the first `most` pages are.
+    pub(super) fn places(self, file: &DataFile, most: usize) -> Result<Vec<u64>> {
+        let (mut seen, mut places, mut at) = (HashSet::new(), Vec::new(), self.first);
+        while at != 0 {
             if !seen.insert(at) {
+                let index = places.len();
                 return Err(file.broken(format!("the pages run in a circle: page {index} is at byte {at} again")));
             }
-            if index == page {
+            places.push(at);
+            if places.len() == most {
                 break;
             }
             at = self.next(file, at)?;
         }
-        self.read_directory(file, at)
+        Ok(places)
     }
 
     /// Where the directory behind the one at `at` is; 0 if that is the last.
@@ -93,7 +102,8 @@ impl Header {
         })
     }
 
-    fn read_directory(self, file: &DataFile, at: u64) -> Result<Directory<'_>> {
+    /// The tags of the page whose directory is at `at`.
+    pub(super) fn read_directory(self, file: &DataFile, at: u64) -> Result<Directory<'_>> {
         let (head, size) = self.sizes();
         let end = self.entries_end(file, at)?;
         let start = at + head as u64;

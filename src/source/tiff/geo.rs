@@ -312,7 +312,9 @@ mod tests {
     fn a_place_becomes_tags_that_say_it() {
         for transform in [[10.0, 0.0, 5e5, 0.0, -20.0, 4e6], [8.0, 6.0, 1e3, 6.0, -8.0, 2e3]] {
             for pixel in [PixelIs::Area, PixelIs::Point] {
-                for (crs, epsg) in [(Crs::Projected, Some(32633)), (Crs::Geographic, Some(4326)), (Crs::Geographic, None)] {
+                for (crs, epsg) in
+                    [(Crs::Projected, Some(32633)), (Crs::Geographic, Some(4326)), (Crs::Geographic, None)]
+                {
                     let place = Georeference { transform, crs: Some(crs), epsg, pixel };
                     assert_eq!(GeoTags::of_georeference(&place).georeference(), Some(place));
                 }

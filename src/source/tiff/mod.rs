@@ -5,6 +5,7 @@ mod directory;
 mod geo;
 mod jpeg;
 mod page;
+mod stack;
 #[cfg(test)]
 mod tests;
 
@@ -20,14 +21,14 @@ pub(crate) use self::geo::AxisMap;
 pub use self::geo::GeoTags;
 use self::page::{Compression, Page};
 use super::file::{DataFile, Stamp};
-use super::{Georeference, Identity, Region, RegionReader, Source, SourceInfo};
+use super::{Georeference, Identity, OpenOptions, Region, RegionReader, Source, SourceInfo};
 use crate::{BufferPool, Result, Scalar, StridedView};
 
 /// One page of a TIFF file.
 ///
 /// The shape is `(y, x)`, or `(y, x, c)` for several samples a pixel, whether they are stored side by side or in planes.
-/// Reads classic TIFF and BigTIFF of either byte order; strips and tiles; none, LZW, Deflate, PackBits and JPEG
-/// compression; both predictors; unsigned and signed samples of 8 to 64 bits, floats of 16 to 64, and 1 (as `bool`), 2
+/// Reads classic TIFF and BigTIFF of either byte order; strips and tiles; none, LZW, Deflate, PackBits, Zstandard
+/// and JPEG compression; both predictors; unsigned and signed samples of 8 to 64 bits, floats of 16 to 64, and 1 (as `bool`), 2
 /// and 4 bits.
 ///
 /// Samples are given as they are stored: palettes are not looked up, white-is-zero images are not inverted, CMYK is
@@ -43,7 +44,10 @@ pub struct TiffSource {
     stamp: Stamp,
     number: usize,
     overview: Option<usize>,
+    /// The first page of a stack, or the only one.
     page: Arc<Page>,
+    /// Where the pages of a stack are.
+    stack: Option<Arc<[u64]>>,
     /// How often each chunk was decoded, over all passes.
     #[cfg(test)]
     decoded: Arc<Mutex<Vec<u32>>>,
@@ -67,36 +71,61 @@ impl TiffSource {
     /// As [`open`](Self::open), and if there is no such copy: the error lists those that there are.
     pub fn open_overview(path: impl AsRef<Path>, page: usize, overview: Option<usize>) -> Result<Self> {
         let file = DataFile::open(path.as_ref())?;
-        let number = page;
-        let page = Page::read(&file, number, overview)?;
-        let mut shape = vec![page.height, page.width];
-        let rows = if page.rows_are_free() && !page.tiled { 1 } else { page.chunk_height };
-        let mut chunk = vec![rows, page.chunk_width];
-        let mut axes = vec!["y".to_owned(), "x".to_owned()];
-        if page.samples > 1 {
-            shape.push(page.samples);
-            chunk.push(page.chunk_samples());
-            axes.push("c".to_owned());
-        }
-        let info = SourceInfo {
-            name: file.name(),
-            shape,
-            dtype: page.dtype,
-            axes: Some(axes),
-            chunk,
-            resident: false,
-            working_bytes: working_bytes(&page),
-        };
+        let first = Page::read(&file, page, overview)?;
+        let info = info(&file, &first);
         Ok(Self {
             info,
             path: path.as_ref().to_owned(),
             stamp: file.stamp(),
-            number,
+            number: page,
             overview,
+            stack: None,
             #[cfg(test)]
-            decoded: Arc::new(Mutex::new(vec![0; page.chunks.len()])),
-            page: Arc::new(page),
+            decoded: Arc::new(Mutex::new(vec![0; first.chunks.len()])),
+            page: Arc::new(first),
         })
+    }
+
+    /// All pages of the file at `path` as one array: the first axis, `page`, counts them. They are read page by page.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), of any page; also if the pages differ in their shape or the type of their samples.
+    pub fn open_stack(path: impl AsRef<Path>) -> Result<Self> {
+        let file = DataFile::open(path.as_ref())?;
+        let (info, first, stack) = stack::open(&file)?;
+        Ok(Self {
+            info,
+            path: path.as_ref().to_owned(),
+            stamp: file.stamp(),
+            number: 0,
+            overview: None,
+            stack: Some(stack.into()),
+            #[cfg(test)]
+            decoded: Arc::new(Mutex::new(vec![0; first.chunks.len()])),
+            page: Arc::new(first),
+        })
+    }
+}
+
+/// What a page is.
+fn info(file: &DataFile, page: &Page) -> SourceInfo {
+    let mut shape = vec![page.height, page.width];
+    let rows = if page.rows_are_free() && !page.tiled { 1 } else { page.chunk_height };
+    let mut chunk = vec![rows, page.chunk_width];
+    let mut axes = vec!["y".to_owned(), "x".to_owned()];
+    if page.samples > 1 {
+        shape.push(page.samples);
+        chunk.push(page.chunk_samples());
+        axes.push("c".to_owned());
+    }
+    SourceInfo {
+        name: file.name(),
+        shape,
+        dtype: page.dtype,
+        axes: Some(axes),
+        chunk,
+        resident: false,
+        working_bytes: working_bytes(page),
     }
 }
 
@@ -113,13 +142,14 @@ impl Source for TiffSource {
         self.page.geo.georeference()
     }
 
-    fn overview(&self) -> Option<usize> {
-        self.overview
+    fn options(&self) -> OpenOptions {
+        let page = Some(self.number).filter(|&number| number > 0);
+        OpenOptions::new().page(page).overview(self.overview).stack(self.stack.is_some())
     }
 
     fn identity(&self) -> Result<Identity> {
-        let identity = DataFile::reopen(&self.path, &self.stamp)?.identity(Some(self.number))?;
-        Ok(Identity { overview: self.overview, ..identity })
+        let page = if self.stack.is_some() { None } else { Some(self.number) };
+        DataFile::reopen(&self.path, &self.stamp)?.identity(page)
     }
 
     fn open(&self, pool: &BufferPool) -> Result<Box<dyn RegionReader>> {
@@ -127,7 +157,7 @@ impl Source for TiffSource {
         if Page::read(&file, self.number, self.overview)? != *self.page {
             return Err(file.broken("the file changed: its tags are no longer the ones that it had"));
         }
-        Ok(Box::new(TiffReader {
+        let reader = TiffReader {
             file,
             page: self.page.clone(),
             pool: pool.clone(),
@@ -135,7 +165,11 @@ impl Source for TiffSource {
             scratch: Vec::new(),
             #[cfg(test)]
             decoded: self.decoded.clone(),
-        }))
+        };
+        match &self.stack {
+            None => Ok(Box::new(reader)),
+            Some(places) => Ok(Box::new(stack::StackReader::new(reader, places.clone()))),
+        }
     }
 }
 
@@ -223,7 +257,8 @@ impl TiffReader {
         }
         #[cfg(test)]
         {
-            self.decoded.lock().unwrap()[*index] += 1;
+            // Pages of a stack may have more chunks than the first.
+            self.decoded.lock().unwrap().get_mut(*index).into_iter().for_each(|count| *count += 1);
         }
         let chunk_row = self.page.chunk_width as usize * pixel;
         let free = self.page.rows_are_free();

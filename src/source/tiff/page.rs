@@ -16,6 +16,7 @@ pub(super) enum Compression {
     Jpeg = 7,
     Deflate = 8,
     PackBits = 32773,
+    Zstandard = 50000,
 }
 
 /// An image whose pixels lie in chunks: strips, or tiles. Planar images have the chunks of one sample after those of
@@ -50,13 +51,19 @@ pub(super) struct Page {
 impl Page {
     /// Reads the tags of page `page`, or of a reduced copy of it.
     pub(super) fn read(file: &DataFile, page: usize, overview: Option<usize>) -> Result<Self> {
-        let mut directory = Header::read(file)?.directory(file, page)?;
-        let mut geo = GeoTags::of(&directory);
-        if let Some(overview) = overview {
-            let reduced = directory.overview(page, overview)?;
-            geo = GeoTags::of_overview(&directory, &reduced);
-            directory = reduced;
-        }
+        let directory = Header::read(file)?.directory(file, page)?;
+        let Some(overview) = overview else { return Self::of(file, &directory, GeoTags::of(&directory)) };
+        let reduced = directory.overview(page, overview)?;
+        Self::of(file, &reduced, GeoTags::of_overview(&directory, &reduced))
+    }
+
+    /// The page whose tags are at a place in the file.
+    pub(super) fn read_at(file: &DataFile, place: u64) -> Result<Self> {
+        let directory = Header::read(file)?.read_directory(file, place)?;
+        Self::of(file, &directory, GeoTags::of(&directory))
+    }
+
+    fn of(file: &DataFile, directory: &Directory<'_>, geo: GeoTags) -> Result<Self> {
         let tag = |tag, default| directory.first(tag).map(|value| value.unwrap_or(default));
         let (height, width) = (tag(Tag::ImageLength, 0)?, tag(Tag::ImageWidth, 0)?);
         if [height, width].iter().any(|&n| n == 0 || n > i32::MAX as u64) {
@@ -69,8 +76,8 @@ impl Page {
         if tag(Tag::FillOrder, 1)? != 1 {
             return Err(file.unsupported("bits in reversed order (FillOrder 2)"));
         }
-        let bits = same(file, &directory, Tag::BitsPerSample, samples, 1)?;
-        let sample_format = same(file, &directory, Tag::SampleFormat, samples, 1)?;
+        let bits = same(file, directory, Tag::BitsPerSample, samples, 1)?;
+        let sample_format = same(file, directory, Tag::SampleFormat, samples, 1)?;
         // 4 is "anything", which readers take as unsigned.
         let sample_format = if sample_format == 4 { 1 } else { sample_format };
         let dtype = dtype(bits, sample_format).ok_or_else(|| {
@@ -117,8 +124,8 @@ impl Page {
             geo,
         };
         page.check_predictor(file)?;
-        page.read_colors(file, &directory)?;
-        page.read_chunks(file, &directory)?;
+        page.read_colors(file, directory)?;
+        page.read_chunks(file, directory)?;
         Ok(page)
     }
 
@@ -172,7 +179,7 @@ impl Page {
             (1, _) | (_, Compression::Jpeg) => Ok(()),
             // Readers disagree on what it means there.
             (_, Compression::None | Compression::PackBits) => {
-                Err(file.unsupported(format!("Predictor {predictor} without LZW or Deflate compression")))
+                Err(file.unsupported(format!("Predictor {predictor} without LZW, Deflate or Zstandard compression")))
             }
             (2, _) if *bits >= 8 => Ok(()),
             (3, _) if dtype.is_float() => Ok(()),
@@ -264,6 +271,8 @@ impl Page {
             Compression::Lzw => 2731,
             // At least one bit for a block of 64 samples; chroma may have fewer blocks.
             Compression::Jpeg => 1100,
+            // 128 KiB from a block of four bytes.
+            Compression::Zstandard => 1 << 15,
         };
         bytes.saturating_mul(ratio)
     }
@@ -306,15 +315,17 @@ fn compression(file: &DataFile, number: u64) -> Result<Compression> {
         7 => return Ok(Compression::Jpeg),
         8 | 32946 => return Ok(Compression::Deflate),
         32773 => return Ok(Compression::PackBits),
+        50000 => return Ok(Compression::Zstandard),
         2..=4 => "CCITT fax",
         6 => "old-style JPEG",
         33003..=33005 | 34712 => "JPEG 2000",
         34887 => "LERC",
         34925 => "LZMA",
-        50000 => "Zstandard",
         50001 => "WebP",
         50002 => "JPEG XL",
         _ => "unknown",
     };
-    Err(file.unsupported(format!("{name} compression ({number}): expected none, LZW, Deflate, PackBits or JPEG")))
+    Err(file.unsupported(format!(
+        "{name} compression ({number}): expected none, LZW, Deflate, PackBits, Zstandard or JPEG"
+    )))
 }

@@ -1,0 +1,188 @@
+//! A dense array somewhere in a file: what `.npy` files, members of `.npz` archives and raw files have in common.
+
+use arrow_buffer::Buffer;
+use bytes::Bytes;
+use memmap2::Mmap;
+
+use super::file::DataFile;
+use super::swap::swap_bytes;
+use super::{Region, RegionReader};
+use crate::{BufferPool, DType, Error, Result, StridedView};
+
+/// Where the numbers of an array are, and how they lie there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Dense {
+    pub(crate) dtype: DType,
+    /// Whether the bytes of a number are in the other order than this machine's.
+    pub(crate) swapped: bool,
+    /// Whether the first axis varies fastest.
+    pub(crate) fortran: bool,
+    pub(crate) shape: Vec<u64>,
+    /// Where in the file the data start.
+    pub(crate) data: u64,
+}
+
+impl Dense {
+    /// The bytes of the array; an error in words if no machine holds as many, or it has no axis or too many.
+    pub(crate) fn bytes(&self) -> Result<u64, String> {
+        let Self { shape, dtype, .. } = self;
+        if shape.is_empty() {
+            return Err("the array has no axes (shape ()): expected at least one".to_owned());
+        }
+        if shape.len() > 64 {
+            // numpy's own limit; a longer shape is not worth a line of text either.
+            return Err(format!("the array has {} axes: expected at most 64", shape.len()));
+        }
+        // Axes of length 0 don't hide an overflow of the others: strides are computed from them.
+        let dense = shape.iter().try_fold(dtype.size() as u64, |bytes, &n| bytes.checked_mul(n.max(1)));
+        if dense.is_none_or(|bytes| isize::try_from(bytes).is_err()) {
+            return Err(format!("shape {shape:?} of {dtype} is more than {} bytes", isize::MAX));
+        }
+        Ok(shape.iter().product::<u64>() * dtype.size() as u64)
+    }
+
+    /// The bytes of the array, which must be among those from the data on to `end`.
+    pub(crate) fn bytes_within(&self, end: u64) -> Result<u64, String> {
+        let (needs, has) = (self.bytes()?, end.saturating_sub(self.data));
+        if needs > has {
+            let Self { shape, dtype, .. } = self;
+            return Err(format!("shape {shape:?} of {dtype} needs {needs} bytes of data, but the file has {has}"));
+        }
+        Ok(needs)
+    }
+
+    /// The whole array as memory that the system fills from the file when it is touched.
+    ///
+    /// # Safety
+    /// Nobody may change the file as long as the view or anything made from it lives.
+    pub(crate) unsafe fn map(&self, file: &DataFile) -> Result<StridedView> {
+        let Self { dtype, swapped, data, .. } = *self;
+        if swapped {
+            return Err(file.unsupported("numbers in the other byte order can't be mapped, only read"));
+        }
+        if !data.is_multiple_of(dtype.size() as u64) {
+            let message = format!("data at byte {data} are not aligned for {dtype}: they can't be mapped, only read");
+            return Err(file.unsupported(message));
+        }
+        // SAFETY: the caller promises that the file stays as it is.
+        let map = unsafe { Mmap::map(file.file()) }.map_err(|e| Error::io(file.path(), "map", e))?;
+        let buffer = Buffer::from(Bytes::from_owner(map));
+        // The file may have become shorter since its length was looked at.
+        let bytes = self
+            .bytes_within(buffer.len() as u64)
+            .map_err(|_| file.broken(format!("the file became shorter: {} bytes are left", buffer.len())))?;
+        let buffer = buffer.slice_with_length(data as usize, bytes as usize);
+        self.view(buffer, &self.stored(&Region::whole(&self.shape)))
+    }
+
+    /// The array in memory that was filled from the file, in the byte order of this machine.
+    #[cfg(feature = "npz")]
+    pub(crate) fn of_memory(&self, mut memory: crate::PoolBuf) -> Result<StridedView> {
+        self.to_native(&mut memory);
+        self.view(memory.freeze(), &self.stored(&Region::whole(&self.shape)))
+    }
+
+    fn to_native(&self, memory: &mut [u8]) {
+        if self.swapped {
+            swap_bytes(memory, self.dtype.size());
+        }
+        if self.dtype == DType::Bool && memory.iter().any(|&byte| byte > 1) {
+            memory.iter_mut().for_each(|byte| *byte = u8::from(*byte != 0));
+        }
+    }
+
+    /// A region in the order of the axes in the file: a file in Fortran order is one in C order of reversed axes.
+    fn stored(&self, region: &Region) -> Region {
+        let mut region = region.clone();
+        if self.fortran {
+            region.0.reverse();
+        }
+        region
+    }
+
+    /// The dense bytes of a stored region as an array with the axes in the order that they have for the user.
+    fn view(&self, buffer: Buffer, stored: &Region) -> Result<StridedView> {
+        let view = StridedView::from_buffer(buffer, self.dtype, &stored.shape())?;
+        if !self.fortran {
+            return Ok(view);
+        }
+        let reversed: Vec<_> = (0..view.ndim()).rev().collect();
+        view.transpose(&reversed)
+    }
+}
+
+/// One pass over a file by positioned reads.
+pub(crate) struct DenseReader {
+    pub(crate) file: DataFile,
+    pub(crate) array: Dense,
+    pub(crate) pool: BufferPool,
+}
+
+impl RegionReader for DenseReader {
+    fn read(&mut self, region: &Region) -> Result<StridedView> {
+        let view = self.read_stored(&self.array.stored(region));
+        // That the file changed says more than what was found in it.
+        self.file.check_unchanged()?;
+        view
+    }
+}
+
+impl DenseReader {
+    fn read_stored(&mut self, stored: &Region) -> Result<StridedView> {
+        let shape = self.array.stored(&Region::whole(&self.array.shape));
+        let size = self.array.dtype.size();
+        let mut memory = self.pool.take(stored.shape().iter().product::<usize>() * size)?;
+        let (run, starts) = runs(&shape, stored);
+        if run > 0 {
+            for (out, start) in memory.chunks_exact_mut(run * size).zip(starts) {
+                self.file.read_at(out, self.array.data + start * size as u64)?;
+            }
+        }
+        self.array.to_native(&mut memory);
+        self.array.view(memory.freeze(), stored)
+    }
+}
+
+/// How a region lies in a dense array: the number of elements that lie together, and where each such run starts, in
+/// order.
+fn runs(array: &Region, region: &Region) -> (usize, impl Iterator<Item = u64> + use<>) {
+    // Trailing axes that are taken in full continue each other; the last axis that is not ends a run.
+    let mut outer = region.0.len();
+    let mut run = 1;
+    while outer > 0 {
+        outer -= 1;
+        run *= region.shape()[outer];
+        if region.0[outer] != array.0[outer] {
+            break;
+        }
+    }
+    let strides: Vec<u64> =
+        (0..array.0.len()).map(|axis| array.0[axis + 1..].iter().map(|r| r.end).product()).collect();
+    let first: u64 = region.0.iter().zip(&strides).map(|(range, stride)| range.start * stride).sum();
+    let axes: Vec<(u64, u64)> = (0..outer).map(|axis| (region.shape()[axis] as u64, strides[axis])).collect();
+    let count: u64 = axes.iter().map(|&(n, _)| n).product();
+    let starts = (0..count).map(move |i| {
+        let (_, at) = axes.iter().rev().fold((i, first), |(i, at), &(n, stride)| (i / n, at + i % n * stride));
+        at
+    });
+    (run, starts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn full_trailing_axes_are_one_run() {
+        let array = Region::whole(&[4, 5, 6]);
+        let starts = |ranges: [std::ops::Range<u64>; 3]| {
+            let (run, starts) = runs(&array, &Region(ranges.to_vec()));
+            (run, starts.collect::<Vec<_>>())
+        };
+        assert_eq!(starts([0..4, 0..5, 0..6]), (120, vec![0]));
+        assert_eq!(starts([1..3, 0..5, 0..6]), (60, vec![30]));
+        assert_eq!(starts([1..3, 2..4, 0..6]), (12, vec![42, 72]));
+        assert_eq!(starts([1..2, 2..4, 3..5]), (2, vec![45, 51]));
+        assert_eq!(starts([3..4, 4..5, 5..6]), (1, vec![119]));
+    }
+}
