@@ -507,7 +507,7 @@ def lie_in_raw(corpus: Corpus) -> None:
         ("shorter", "u8:10x21", "is shorter than its array"),
         ("offset", "u8:10x20@1", "is shorter than its array from byte 1 on"),
         ("beyond", "u8:1x1@201", "ends before its array starts"),
-        ("huge", "u8:4294967295x4294967295@0", "is shorter than 2^64 bytes"),
+        ("huge", "u8:2147483647x2147483647@0", "is shorter than 2^62 bytes"),
     ]:
         corpus.break_(f"raw_{name}.bin", data, why, args=["--raw", spec])
 

@@ -16,7 +16,7 @@ use crate::batch::{Batches, Patch, Schema};
 use crate::capsule;
 use crate::error::to_py;
 use crate::life::{adapted, is_forked};
-use crate::table::{Table, TableOptions};
+use crate::table::{Opening, Table, TableOptions};
 use crate::watch::{self, Stoppable};
 
 /// The files that are meant by a path, if it may mean several: a folder of images, or a pattern.
@@ -50,25 +50,18 @@ impl Collection {
 #[pymethods]
 impl Collection {
     #[new]
-    #[pyo3(signature = (paths, options, *, page, overview, stack, member, raw, skip_bad, head))]
-    #[expect(clippy::too_many_arguments, reason = "one an option; the Python side names and documents them")]
+    #[pyo3(signature = (paths, options, *, skip_bad, head))]
     fn new(
         py: Python<'_>,
         paths: Vec<PathBuf>,
-        options: TableOptions,
-        page: Option<usize>,
-        overview: Option<usize>,
-        stack: bool,
-        member: Option<String>,
-        raw: Option<&str>,
+        options: &Bound<'_, PyAny>,
         skip_bad: bool,
         head: Option<u64>,
     ) -> PyResult<Self> {
-        let table = Table::try_from(options)?;
-        let raw = raw.map(str::parse).transpose().map_err(to_py)?;
-        let open = OpenOptions { page, overview, stack, raw, member };
+        let table = Table::try_from(options.extract::<TableOptions>()?)?;
+        let opening = OpenOptions::try_from(options.extract::<Opening>()?)?;
         let tiles = py.detach(|| {
-            let make = move |path: &std::path::Path| Ok(adapted(table.of(AnySource::open_with(path, &open)?)));
+            let make = move |path: &std::path::Path| Ok(adapted(table.of(AnySource::open_with(path, &opening)?)));
             if skip_bad { PatchCollection::skipping_bad(paths, make) } else { PatchCollection::new(paths, make) }
         });
         let mut tiles = tiles.map_err(to_py)?;

@@ -135,8 +135,8 @@ impl Plan {
             batch_bytes,
         };
         let raw = raw.map(str::parse).transpose().map_err(to_py)?;
-        let source = source.open(py, &OpenOptions { page, overview, stack, raw, member })?;
-        let table = Table::try_from(options)?;
+        let (table, source) =
+            (Table::try_from(options)?, source.open(py, &OpenOptions { page, overview, stack, raw, member })?);
         let (bare, mut builder) = (table.bare(source.clone()), table.of(source));
         if let Some(labels) = labels {
             builder = builder.labels(labels.open(py, &OpenOptions::new())?, label_at.parse().map_err(to_py)?);
@@ -212,6 +212,17 @@ impl Plan {
     /// One of so many parts of the rows.
     fn shard(&self, index: u64, of: u64) -> PyResult<Self> {
         Ok(self.chosen(self.scan.shard(index, of).map_err(to_py)?))
+    }
+
+    /// The rows of parts that are read by themselves: so many, or of so many bytes. First, and one past the last.
+    #[pyo3(signature = (of, size))]
+    fn splits(&self, of: Option<u64>, size: Option<&str>) -> PyResult<Vec<(u64, u64)>> {
+        let splits = match (of, size) {
+            (Some(of), None) => self.scan.splits(of),
+            (None, Some(size)) => self.scan.splits_of_bytes(bytes_of("bytes", size)?),
+            _ => return Err(PyValueError::new_err("splits: expected their number, or bytes")),
+        };
+        Ok(splits.map_err(to_py)?.iter().map(|split| (split.rows().start, split.rows().end)).collect())
     }
 
     /// All but the first rows.

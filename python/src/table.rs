@@ -2,6 +2,7 @@
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use windrow::source::OpenOptions;
 use windrow::{AnySource, Coords, DType, Edge, Layout, Nodata, Pads, PatchScan, ScanBuilder, WindowSpec, Wrap};
 
 use crate::error::to_py;
@@ -120,5 +121,25 @@ fn edge_of(name: &str) -> PyResult<Edge> {
         "shift" => Ok(Edge::Shift),
         "pad" => Ok(Edge::Pad),
         other => Err(PyValueError::new_err(format!("edge: {other:?} is not one of drop, shift, pad"))),
+    }
+}
+
+/// What opens a file besides its name, as Python says it.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+pub(crate) struct Opening {
+    page: Option<usize>,
+    overview: Option<usize>,
+    stack: bool,
+    member: Option<String>,
+    raw: Option<String>,
+}
+
+impl TryFrom<Opening> for OpenOptions {
+    type Error = PyErr;
+
+    fn try_from(opening: Opening) -> PyResult<Self> {
+        let Opening { page, overview, stack, member, raw } = opening;
+        Ok(Self { page, overview, stack, member, raw: raw.map(|raw| raw.parse()).transpose().map_err(to_py)? })
     }
 }

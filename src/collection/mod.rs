@@ -442,7 +442,7 @@ fn schema(first: &PatchScan, columns: &[String], images: usize) -> Result<Schema
 }
 
 /// That a file of values is of several images, and so of none of them.
-#[cfg(any(feature = "ipc", feature = "parquet"))]
+#[cfg(feature = "cli")]
 pub(crate) fn no_single_image(path: &Path) -> Error {
     let message = format!(
         "{} is a table of several images, whose rows are numbered through all of them: expected the values of one",

@@ -95,7 +95,7 @@ enum Prepared {
 /// An image whose turn it is.
 enum Turn {
     Rows(Vec<RecordBatch>),
-    Reader(PatchReader),
+    Reader(Box<PatchReader>),
 }
 
 impl Plan {
@@ -163,13 +163,13 @@ impl CollectionReader {
     fn turn(&mut self) -> Option<(usize, Result<Turn>)> {
         let open = |prepared| match prepared {
             Prepared::Rows(rows) => Ok(Turn::Rows(rows)),
-            Prepared::Scan(scan) => scan.reader().map(Turn::Reader),
+            Prepared::Scan(scan) => scan.reader().map(|reader| Turn::Reader(Box::new(reader))),
         };
         self.order();
         if let Some((image, coming)) = self.coming.pop_front() {
             let turn = match coming {
                 Coming::Preparing(job) => job.wait().and_then(open),
-                Coming::Opening(job) => job.wait().map(Turn::Reader),
+                Coming::Opening(job) => job.wait().map(|reader| Turn::Reader(Box::new(reader))),
             };
             self.order();
             return Some((image, turn));
@@ -227,7 +227,7 @@ impl CollectionReader {
             Some((image, Ok(Turn::Rows(batches)))) => {
                 batches.into_iter().try_for_each(|batch| self.push(image, batch))?;
             }
-            Some((image, Ok(Turn::Reader(reader)))) => self.current = Some((image, reader, 0)),
+            Some((image, Ok(Turn::Reader(reader)))) => self.current = Some((image, *reader, 0)),
             Some((image, Err(error))) => self.bad(image, error, 0)?,
         }
         Ok(true)

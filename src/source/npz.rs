@@ -33,6 +33,14 @@ pub struct NpzSource {
 impl NpzSource {
     /// The array called `member` (`.npy` may be left out) of the archive at `path`; the only one, if no name is given.
     ///
+    /// ```no_run
+    /// use windrow::source::{NpzSource, Source};
+    ///
+    /// let source = NpzSource::open("scene.npz", Some("B04"))?;
+    /// println!("{:?} {}", source.info().shape, source.info().dtype);
+    /// # Ok::<(), windrow::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// If the file can't be read or is no zip archive, has no such array, or several where none is named; if the array is
     /// packed in another way than these, or is one that [`NpySource`](super::NpySource) would not read either.

@@ -161,6 +161,14 @@ pub struct RawSource {
 impl RawSource {
     /// The array that `spec` says is in the file at `path`. Nothing is read now.
     ///
+    /// ```no_run
+    /// use windrow::source::{RawSource, Source};
+    ///
+    /// let source = RawSource::open("scene.bin", &"u16le:4096x4096".parse()?)?;
+    /// assert_eq!(source.info().shape, [4096, 4096]);
+    /// # Ok::<(), windrow::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// If the file can't be opened, or its length is not that of the array.
     pub fn open(path: impl AsRef<Path>, spec: &RawSpec) -> Result<Self> {

@@ -82,7 +82,7 @@ def test_npz(save, tmp_path: Path) -> None:
 def test_a_stored_member_is_read_by_region(tmp_path: Path) -> None:
     path = tmp_path / "large.npz"
     np.savez(path, a=np.zeros((12_000, 10_000), np.uint8))
-    run = measured("export", path, "--window", "8x8", "--step", "100", "-q", "-o", tmp_path / "out.arrow")
+    run = measured("export", path, "--window", "8x8", "--step", "100", "--batch-rows", "100", "-q", "-o", tmp_path / "out.arrow")
     assert run.code == 0 and run.rss < 60 * MIB, run
 
 
@@ -150,7 +150,7 @@ def test_pages_that_differ_are_no_stack(tmp_path: Path) -> None:
 def test_a_stack_of_many_pages_is_read_page_by_page(tmp_path: Path) -> None:
     path = tmp_path / "stack.tif"
     tifffile.imwrite(path, np.zeros((400, 512, 512), np.uint8), compression="zlib", metadata=None, rowsperstrip=64)
-    run = measured("export", path, "--stack", "--window", "3x64x64", "--step", "64", "-q", "-o", tmp_path / "out.arrow")
+    run = measured("export", path, "--stack", "--window", "3x64x64", "--step", "64", "--batch-rows", "64", "-q", "-o", tmp_path / "out.arrow")
     assert run.code == 0 and run.rss < 80 * MIB, run
 
 

@@ -51,17 +51,7 @@ class Collection:
         for name in ("labels", "label_nodata"):
             if options[name] is not None:
                 raise ValueError(f"{name}: expected one image, not several")
-        self._tiles = Tiles(
-            list(paths),
-            dict(options),
-            page=options["page"],
-            overview=options["overview"],
-            stack=options["stack"],
-            member=options["member"],
-            raw=options["raw"],
-            skip_bad=skip_bad,
-            head=head,
-        )
+        self._tiles = Tiles(list(paths), dict(options), skip_bad=skip_bad, head=head)
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -354,6 +354,14 @@ class Scan:
         """Part `index`, from 0, of `of` parts: together they are all rows, and no two have one in common."""
         return self._then("shard", *_lengths("shard", (index, of)))
 
+    def splits(self, of: int | None = None, *, bytes: int | str | None = None) -> list[Scan]:
+        """The table in `of` parts to be read by several processes or machines, or as many as it takes for about so many
+        `bytes` (or "256MiB") of rows each. Together they are all rows, in order, and no two have one in common; where they
+        can, they begin where a strip or tile of the file does. A split of a file is pickled as its path and options."""
+        count = None if of is None else _lengths("splits", of)[0]
+        rows = self._plan.splits(count, None if bytes is None else str(bytes))
+        return [self._then("with_rows", *bounds) for bounds in rows]
+
     def skip(self, rows: int) -> Scan:
         """All but the first rows: what is left of a pass that ended there."""
         return self._then("skip", *_lengths("skip", rows))

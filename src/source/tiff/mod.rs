@@ -88,6 +88,14 @@ impl TiffSource {
 
     /// All pages of the file at `path` as one array: the first axis, `page`, counts them. They are read page by page.
     ///
+    /// ```no_run
+    /// use windrow::source::{Source, TiffSource};
+    ///
+    /// let volume = TiffSource::open_stack("slices.tif")?;
+    /// println!("{} pages", volume.info().shape[0]);
+    /// # Ok::<(), windrow::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`open`](Self::open), of any page; also if the pages differ in their shape or the type of their samples.
     pub fn open_stack(path: impl AsRef<Path>) -> Result<Self> {

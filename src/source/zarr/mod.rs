@@ -56,6 +56,14 @@ impl ZarrSource {
     /// The array at `path`: its folder; or one of a hierarchy, called `member`. Only its metadata are read now. With the
     /// feature `cloud`, `path` may be an address: `s3://bucket/scene.zarr`, `https://host/scene.zarr`.
     ///
+    /// ```no_run
+    /// use windrow::source::{Source, ZarrSource};
+    ///
+    /// let source = ZarrSource::open("scene.zarr", Some("B04"))?;
+    /// println!("{:?} in chunks of {:?}", source.info().shape, source.info().chunk);
+    /// # Ok::<(), windrow::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// If there is no such array (the error says which there are), its metadata are broken, or speak of a codec or a type
     /// of cells that is not read here.
