@@ -36,7 +36,8 @@ fn fold_of(py: Python<'_>, scan: &Bound<'_, PyAny>, page: usize) -> PyResult<Fol
         let scan = plan.get().scan();
         // An array has a name that is no file's.
         let source = scan.source();
-        let geo = py.detach(|| GeoTags::read_overview(&source.info().name, page, source.options().overview)).ok().flatten();
+        let geo =
+            py.detach(|| GeoTags::read_overview(&source.info().name, page, source.options().overview)).ok().flatten();
         return Ok(geo.into_iter().fold(Fold::new(scan), Fold::georeference));
     }
     let name = scan.get_type().name()?;

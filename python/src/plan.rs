@@ -315,12 +315,13 @@ impl Plan {
         Some(names.into_iter().zip([(a, b, c), (d, e, f)]).collect())
     }
 
-    /// The first two axes of the array, y and x: the name of each, whether the window slides over it, and how far its
+    /// The axes of the array that lie on the map, y and x: the name of each, whether the window slides over it, and how far its
     /// middle is from where it starts.
     #[getter]
     fn middles(&self) -> Vec<(String, bool, f64)> {
-        let axes = self.scan.grid().axes().iter().take(2);
-        axes.map(|axis| (axis.name.clone(), axis.sliding, axis.extent as f64 / 2.0)).collect()
+        let axes = self.scan.grid().axes();
+        let named = ["y", "x"].into_iter().filter_map(|name| axes.iter().find(|axis| axis.name == name));
+        named.map(|axis| (axis.name.clone(), axis.sliding, axis.extent as f64 / 2.0)).collect()
     }
 
     /// What the scan gives and costs: for people, and as JSON.

@@ -497,7 +497,9 @@ pub(super) struct ScanArgs {
 impl WindowArgs {
     /// Whether this is one image.
     pub(super) fn is_one(&self) -> bool {
-        self.images.len() == 1 && !is_several(&self.images[0])
+        // Of a folder that has a member it is the member that is meant.
+        let member = self.member.is_some() && self.images[0].is_dir();
+        self.images.len() == 1 && (member || !is_several(&self.images[0]))
     }
 
     /// The image. Reads no pixel.

@@ -40,7 +40,10 @@ pub(super) fn run(args: Args) -> Result<()> {
             let compression = compression.map(|text| text.parse()).transpose()?.unwrap_or_default();
             let report = scan.skip_bad.clone();
             let tiles = scan.collection()?;
-            tiles.paths().iter().try_for_each(|image| refuse_itself("one of the images", image, &output))?;
+            // What is not there yet is none of them.
+            for written in [Some(&output), report.as_ref()].into_iter().flatten().filter(|path| path.exists()) {
+                tiles.paths().iter().try_for_each(|image| refuse_itself("one of the images", image, written))?;
+            }
             if !quiet {
                 note_whole_axes(tiles.first());
             }

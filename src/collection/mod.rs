@@ -310,7 +310,11 @@ impl Plan {
     /// The scan of an image, if its table is like that of the first.
     fn scan(&self, path: &Path) -> Result<PatchScan> {
         let scan = (self.make)(path).and_then(|builder| builder.only_columns(&self.inner).build());
-        let scan = scan.map_err(|error| named(path, error))?;
+        let scan = scan.map_err(|error| match error.kind() {
+            // What can be had of the first image can't be had of this one.
+            ErrorKind::Argument { .. } => Error::unsupported(path.display().to_string(), error.to_string()),
+            _ => named(path, error),
+        })?;
         match self.differs(&scan) {
             None => Ok(scan),
             Some(message) => Err(Error::unsupported(path.display().to_string(), message)),

@@ -58,9 +58,9 @@ fn is_folder(path: &Path) -> bool {
     path.is_dir() && !ARRAYS.iter().any(|name| path.join(name).exists())
 }
 
-/// A name with a wildcard, unless a file is called so.
+/// A name with a wildcard, unless a file is called so, or it is an address (`https://…?…`).
 fn is_pattern(path: &Path) -> bool {
-    path.to_str().is_some_and(|text| text.contains(['*', '?', '['])) && !path.exists()
+    path.to_str().is_some_and(|text| text.contains(['*', '?', '[']) && !text.contains("://")) && !path.exists()
 }
 
 fn in_folder(folder: &Path, found: &mut Vec<PathBuf>) -> Result<()> {

@@ -55,14 +55,15 @@ pub(crate) struct MapAxis {
 }
 
 impl Map {
-    /// For windows of an image that lies at `place`; its first two axes are y and x.
+    /// For windows of an image that lies at `place`; its axes y and x are those of the map.
     pub(crate) fn new(grid: &Grid, place: Georeference) -> Option<Self> {
-        let axis = |number: usize| {
-            let axis = grid.axes().get(number)?;
+        let axis = |name: &str| {
+            let number = grid.axes().iter().position(|axis| axis.name == name)?;
+            let axis = &grid.axes()[number];
             let sliding = grid.sliding_axes().iter().position(|&sliding| sliding == number);
             Some(MapAxis { sliding, middle: axis.extent as f64 / 2.0 })
         };
-        Some(Self { place, axes: [axis(0)?, axis(1)?] })
+        Some(Self { place, axes: [axis("y")?, axis("x")?] })
     }
 
     /// The axes of the image: y and x.

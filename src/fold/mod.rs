@@ -378,10 +378,12 @@ impl Fold {
         use crate::source::AxisMap;
         let nodata = self.fill.or(self.nodata(recipe.out)).map(|value| value.to_string());
         let (old, new) = (self.grid.axes(), &recipe.place.axes);
-        let places = self
-            .geo
-            .as_ref()
-            .filter(|_| new.len() >= 2 && old.len() >= 2 && (0..2).all(|axis| old[axis].name == new[axis].name));
+        let places = self.geo.as_ref().filter(|_| {
+            new.len() >= 2
+                && old.len() >= 2
+                && old[0].name == "y"
+                && (0..2).all(|axis| old[axis].name == new[axis].name)
+        });
         let Some(geo) = places else { return nodata.as_deref().map(GeoTags::of_nodata) };
         let map = |axis: usize| match new[axis].starts {
             Some(_) if recipe.at == At::Grid => {

@@ -106,7 +106,7 @@ pub trait Source: fmt::Debug + Send + Sync {
         None
     }
 
-    /// Where the pixels lie on the map, if the source says so. The axes that do are the first two, y and x.
+    /// Where the pixels lie on the map, if the source says so. The axes that do are called y and x.
     fn georeference(&self) -> Option<Georeference> {
         None
     }

@@ -166,6 +166,9 @@ def test_what_is_of_one_image_is_refused(tmp_path: Path) -> None:
     assert run.returncode == 1 and b"no file matches" in run.stderr
     run = windrow("show", tmp_path / "in", "--window", "8x8", "-o", tmp_path / "t.png")
     assert run.returncode == 1 and b"several images: expected one" in run.stderr
+    bitten = tmp_path / "in" / "00.png"
+    run = windrow("export", tmp_path / "in", "--window", "8x8", "--skip-bad", bitten, "-o", tmp_path / "t.parquet")
+    assert run.returncode == 1 and b"is one of the images itself" in run.stderr
     export(tmp_path / "in", tmp_path / "t.parquet", "--window", "8x8", "--step", "8")
     run = windrow("fold", tmp_path / "t.parquet", "-o", tmp_path / "t.npy")
     assert run.returncode == 1 and b"several images" in run.stderr, run.stderr

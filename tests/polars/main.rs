@@ -5,6 +5,7 @@ mod common;
 
 mod errors;
 mod memory;
+mod places;
 mod pushdown;
 mod rows;
 mod sinks;

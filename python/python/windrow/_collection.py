@@ -14,8 +14,11 @@ from ._windrow import Batch, Schema, several
 from ._windrow import Collection as Tiles
 
 
-def listed(source: Any) -> list[str] | None:
-    """The files that are meant, if these are several: a list of paths, a folder, or a pattern."""
+def listed(source: Any, member: str | None) -> list[str] | None:
+    """The files that are meant, if these are several: a list of paths, a folder, or a pattern. Of a folder that has a
+    `member` it is the member that is meant."""
+    if member is not None and isinstance(source, (str, os.PathLike)) and os.path.isdir(source):
+        return None
     if isinstance(source, (str, os.PathLike)):
         found = several(os.fspath(source))
         return None if found is None else [os.fspath(path) for path in found]

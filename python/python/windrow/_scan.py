@@ -193,7 +193,7 @@ def scan(
         member=member,
         raw=raw,
     )
-    paths = listed(source)
+    paths = listed(source, member)
     if paths is not None:
         head = None
         if rows is not None:

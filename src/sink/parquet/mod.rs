@@ -134,7 +134,7 @@ pub fn memory(schema: &Schema, rows: u64, options: &ParquetOptions) -> u64 {
         _ => patch.saturating_mul(rows).min((pages_ahead() as u64 + 1) * options.page_bytes as u64) * 3 / 2,
     };
     // The ids and coordinates of neighbours differ by little, which takes about a bit a byte.
-    let flat = if patch == 0 { flat } else { flat / 8 };
+    let flat = if patch == 0 { flat } else { floats(schema) + flat.saturating_sub(floats(schema)) / 8 };
     pages + flat.saturating_mul(rows.min(group_rows(schema, options) as u64)) + WRITE_BUFFER
 }
 
@@ -173,6 +173,12 @@ fn parts(schema: &Schema) -> (u64, u64) {
     let (patches, flat): (Vec<_>, Vec<_>) = schema.fields().iter().partition(|field| is_patch(field));
     let sum = |fields: Vec<&FieldRef>| fields.iter().map(|field| width(field.data_type())).fold(0, u64::saturating_add);
     (sum(patches), sum(flat))
+}
+
+/// Bytes of the numbers of a row that differ by more than a little: places on a map, shares, labels.
+fn floats(schema: &Schema) -> u64 {
+    let of = |field: &&FieldRef| field.data_type().is_floating();
+    schema.fields().iter().filter(of).map(|field| width(field.data_type())).sum()
 }
 
 /// Bytes of a value.
