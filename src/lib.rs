@@ -5,7 +5,7 @@
 //! Data goes one way, and each module knows nothing of the next:
 //!
 //! ```text
-//! source  →  view  →  window  →  encode  →  reader  →  sink | polars
+//! source  →  view  →  window  →  encode  →  reader  →  sink | polars | datafusion
 //! files,     shape,   grid:      layouts    batches    Parquet,
 //! arrays     strides  rows ↔                           Arrow IPC
 //!                     coords
@@ -19,6 +19,8 @@ mod buffer;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod collection;
+#[cfg(feature = "datafusion")]
+pub mod datafusion;
 mod digest;
 mod dtype;
 mod encode;
@@ -34,6 +36,8 @@ pub mod folder;
 pub mod fuzzing;
 mod jobs;
 mod matrix;
+#[cfg(any(feature = "cli", feature = "datafusion"))]
+mod parse;
 #[cfg(feature = "polars")]
 pub mod polars;
 mod reader;

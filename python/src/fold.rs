@@ -35,7 +35,8 @@ fn fold_of(py: Python<'_>, scan: &Bound<'_, PyAny>, page: usize) -> PyResult<Fol
     if let Ok(plan) = scan.cast::<Plan>() {
         let scan = plan.get().scan();
         // An array has a name that is no file's.
-        let geo = py.detach(|| GeoTags::read(&scan.source().info().name, page)).ok().flatten();
+        let source = scan.source();
+        let geo = py.detach(|| GeoTags::read_overview(&source.info().name, page, source.options().overview)).ok().flatten();
         return Ok(geo.into_iter().fold(Fold::new(scan), Fold::georeference));
     }
     let name = scan.get_type().name()?;

@@ -4,6 +4,7 @@
 mod array;
 mod batch;
 mod capsule;
+mod collection;
 mod error;
 mod fold;
 mod keep;
@@ -12,6 +13,7 @@ mod matrix;
 mod options;
 mod patches;
 mod plan;
+mod table;
 mod taker;
 mod watch;
 
@@ -22,6 +24,8 @@ use pyo3::prelude::*;
 mod _windrow {
     #[pymodule_export]
     use super::batch::{Batch, Batches, Column, Schema};
+    #[pymodule_export]
+    use super::collection::{Collection, several};
     #[pymodule_export]
     use super::fold::Folder;
     #[pymodule_export]

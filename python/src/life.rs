@@ -52,7 +52,12 @@ pub fn forked() {
     FORKED.store(true, Ordering::Release);
 }
 
+/// Whether this process is a fork.
+pub(crate) fn is_forked() -> bool {
+    FORKED.load(Ordering::Acquire)
+}
+
 /// The same scan, made by the caller's own thread where there are no others to be relied on.
 pub(crate) fn adapted(builder: ScanBuilder) -> ScanBuilder {
-    if FORKED.load(Ordering::Acquire) { builder.prefetch(0) } else { builder }
+    if is_forked() { builder.prefetch(0) } else { builder }
 }

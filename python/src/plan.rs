@@ -11,7 +11,7 @@ use windrow::sink::ipc::{self, IpcOptions};
 use windrow::sink::parquet::{self, ParquetOptions};
 use windrow::source::OpenOptions;
 use windrow::virtual_matrix::MatrixOptions;
-use windrow::{Amount, AnySource, ContactSheet, Edge, Layout, Nodata, Pads, PatchScan, ScanBuilder, Split, WindowSpec};
+use windrow::{Amount, AnySource, ContactSheet, Layout, Nodata, PatchScan, ScanBuilder, Split};
 
 use crate::array::view_of;
 use crate::batch::{Batches, Patch, Schema};
@@ -21,6 +21,7 @@ use crate::life::adapted;
 use crate::matrix::Matrix;
 use crate::options::{Axis, Mark, Number};
 use crate::patches::{self, Patches};
+use crate::table::{Table, TableOptions};
 use crate::taker::Taker;
 use crate::watch::{self, Stoppable};
 
@@ -78,8 +79,8 @@ enum From<'py> {
 impl Plan {
     #[new]
     #[pyo3(signature = (source, *, window_shape, step, dilation, edge, pad, pad_mode, pad_value, axes, layout, wrap, columns,
-                        dtype, scale, offset, lossy, nodata, labels, label_at, label_nodata, batch_rows, batch_bytes, page, stack,
-                        member, raw))]
+                        coords, dtype, scale, offset, lossy, nodata, labels, label_at, label_nodata, batch_rows, batch_bytes, page,
+                        overview, stack, member, raw))]
     #[expect(clippy::too_many_arguments, reason = "one an option; the Python side names and documents them")]
     fn new(
         py: Python<'_>,
@@ -87,15 +88,16 @@ impl Plan {
         window_shape: Vec<u64>,
         step: Vec<u64>,
         dilation: Vec<u64>,
-        edge: &str,
+        edge: String,
         pad: Option<Vec<(u64, u64)>>,
-        pad_mode: &str,
+        pad_mode: String,
         pad_value: Number,
         axes: Option<Vec<Axis>>,
-        layout: &str,
-        wrap: &str,
+        layout: String,
+        wrap: String,
         columns: Option<Vec<String>>,
-        dtype: Option<&str>,
+        coords: String,
+        dtype: Option<String>,
         scale: f64,
         offset: f64,
         lossy: bool,
@@ -106,44 +108,36 @@ impl Plan {
         batch_rows: Option<u64>,
         batch_bytes: Option<u64>,
         page: Option<usize>,
+        overview: Option<usize>,
         stack: bool,
         member: Option<String>,
         raw: Option<&str>,
     ) -> PyResult<Self> {
-        let spec = WindowSpec {
+        let options = TableOptions {
             window_shape,
             step,
             dilation,
-            edge: edge_of(edge)?,
-            pad: pad.map(Pads),
-            pad_mode: pad_mode.parse().map_err(to_py)?,
-            pad_value: pad_value.into(),
-            axes: axes.map(|axes| axes.into_iter().map(Into::into).collect()),
+            edge,
+            pad,
+            pad_mode,
+            pad_value,
+            axes,
+            layout,
+            wrap,
+            columns,
+            coords,
+            dtype,
+            scale,
+            offset,
+            lossy,
+            nodata,
+            batch_rows,
+            batch_bytes,
         };
         let raw = raw.map(str::parse).transpose().map_err(to_py)?;
-        let source = source.open(py, &OpenOptions { page, stack, raw, member })?;
-        let mut builder = PatchScan::builder(source, spec)
-            .layout(layout.parse().map_err(to_py)?)
-            .wrap(wrap.parse().map_err(to_py)?)
-            .scale(scale)
-            .offset(offset)
-            .lossy(lossy);
-        if let Some(columns) = columns {
-            builder = builder.columns(columns);
-        }
-        if let Some(dtype) = dtype {
-            builder = builder.dtype(dtype.parse().map_err(to_py)?);
-        }
-        if let Some(rows) = batch_rows {
-            builder = builder.batch_rows(rows);
-        }
-        if let Some(bytes) = batch_bytes {
-            builder = builder.batch_bytes(bytes);
-        }
-        let bare = builder.clone();
-        if let Some(nodata) = nodata {
-            builder = builder.nodata(Nodata::try_from(nodata)?);
-        }
+        let (table, source) =
+            (Table::try_from(options)?, source.open(py, &OpenOptions { page, overview, stack, raw, member })?);
+        let (bare, mut builder) = (table.bare(source.clone()), table.of(source));
         if let Some(labels) = labels {
             builder = builder.labels(labels.open(py, &OpenOptions::new())?, label_at.parse().map_err(to_py)?);
         }
@@ -218,6 +212,17 @@ impl Plan {
     /// One of so many parts of the rows.
     fn shard(&self, index: u64, of: u64) -> PyResult<Self> {
         Ok(self.chosen(self.scan.shard(index, of).map_err(to_py)?))
+    }
+
+    /// The rows of parts that are read by themselves: so many, or of so many bytes. First, and one past the last.
+    #[pyo3(signature = (of, size))]
+    fn splits(&self, of: Option<u64>, size: Option<&str>) -> PyResult<Vec<(u64, u64)>> {
+        let splits = match (of, size) {
+            (Some(of), None) => self.scan.splits(of),
+            (None, Some(size)) => self.scan.splits_of_bytes(bytes_of("bytes", size)?),
+            _ => return Err(PyValueError::new_err("splits: expected their number, or bytes")),
+        };
+        Ok(splits.map_err(to_py)?.iter().map(|split| (split.rows().start, split.rows().end)).collect())
     }
 
     /// All but the first rows.
@@ -301,6 +306,23 @@ impl Plan {
         .collect()
     }
 
+    /// The coordinates on the map, if the image says where it lies: the name of each, and what it is of x, of y and of 1.
+    #[getter]
+    fn map(&self) -> Option<Vec<(String, (f64, f64, f64))>> {
+        let place = self.scan.source().georeference()?;
+        let [a, b, c, d, e, f] = place.transform;
+        let names = place.names().map(str::to_owned);
+        Some(names.into_iter().zip([(a, b, c), (d, e, f)]).collect())
+    }
+
+    /// The first two axes of the array, y and x: the name of each, whether the window slides over it, and how far its
+    /// middle is from where it starts.
+    #[getter]
+    fn middles(&self) -> Vec<(String, bool, f64)> {
+        let axes = self.scan.grid().axes().iter().take(2);
+        axes.map(|axis| (axis.name.clone(), axis.sliding, axis.extent as f64 / 2.0)).collect()
+    }
+
     /// What the scan gives and costs: for people, and as JSON.
     fn explain(&self) -> PyResult<(String, String)> {
         let explain = self.scan.explain();
@@ -317,14 +339,14 @@ impl Plan {
     fn stream<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyCapsule>> {
         let scan = self.readable()?;
         let reader = py.detach(|| scan.reader()).map_err(to_py)?;
-        capsule::stream(py, Stoppable(reader))
+        capsule::stream(py, Stoppable::new(reader))
     }
 
     /// Starts a pass over the batches.
     fn batches(&self, py: Python<'_>) -> PyResult<Batches> {
         let scan = self.readable()?;
         let reader = py.detach(|| scan.reader()).map_err(to_py)?;
-        Ok(Batches::new(Stoppable(reader), Patch::of(&self.scan)))
+        Ok(Batches::new(Stoppable::new(reader), Patch::of(&self.scan)))
     }
 
     /// Starts a pass over the pixels of the rows from `start` to `end`, converted to `dtype`.
@@ -396,7 +418,7 @@ impl Plan {
     fn column(&self, py: Python<'_>, name: &str) -> PyResult<Batches> {
         let scan = adapted(self.builder.clone()).columns([name]).build().map_err(to_py)?;
         let reader = py.detach(|| scan.reader()).map_err(to_py)?;
-        Ok(Batches::new(Stoppable(reader), Patch::of(&self.scan)))
+        Ok(Batches::new(Stoppable::new(reader), Patch::of(&self.scan)))
     }
 
     /// A picture of these windows side by side, as a PNG file; without any, of some that stand for all rows.
@@ -426,7 +448,8 @@ impl Plan {
     ) -> PyResult<(u64, u64)> {
         let compression = compression.parse().map_err(to_py)?;
         let options = ParquetOptions { compression, store_columns, ..ParquetOptions::default() };
-        watch::run(py, self.readable()?, progress, |reader| parquet::write(reader, &path, &options))
+        let scan = self.readable()?;
+        watch::run(py, || scan.reader(), progress, |reader| parquet::write(reader, &path, &options))
     }
 
     /// Writes the table into an Arrow IPC file, or as a stream into a file.
@@ -442,13 +465,18 @@ impl Plan {
         let compression = compression.parse().map_err(to_py)?;
         let options = IpcOptions { compression, store_columns };
         let scan = self.readable()?.prefer_batch_bytes(ipc::BATCH_BYTES);
-        watch::run(py, scan, progress, |reader| {
-            if stream {
-                ipc::write_stream_file(reader, &path, &options)
-            } else {
-                ipc::write_file(reader, &path, &options)
-            }
-        })
+        watch::run(
+            py,
+            || scan.reader(),
+            progress,
+            |reader| {
+                if stream {
+                    ipc::write_stream_file(reader, &path, &options)
+                } else {
+                    ipc::write_file(reader, &path, &options)
+                }
+            },
+        )
     }
 }
 
@@ -467,13 +495,4 @@ fn bytes_of(name: &str, text: &str) -> PyResult<u64> {
     size.map(|size| size.as_u64()).map_err(|_| {
         PyValueError::new_err(format!("{name}: {text:?}: expected a number of bytes, as 1000000 or \"256MiB\""))
     })
-}
-
-fn edge_of(name: &str) -> PyResult<Edge> {
-    match name {
-        "drop" => Ok(Edge::Drop),
-        "shift" => Ok(Edge::Shift),
-        "pad" => Ok(Edge::Pad),
-        other => Err(PyValueError::new_err(format!("edge: {other:?} is not one of drop, shift, pad"))),
-    }
 }

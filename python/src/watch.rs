@@ -6,14 +6,20 @@ use arrow_array::{RecordBatch, RecordBatchReader};
 use arrow_schema::{ArrowError, SchemaRef};
 use pyo3::prelude::*;
 use windrow::sink::Written;
-use windrow::{Error, ErrorKind, PatchReader, PatchScan, Result};
+use windrow::{Error, ErrorKind, Result};
 
 use crate::error::to_py;
 use crate::life::{check, may_go_on};
 
 /// A reader that ends with an error once the interpreter is about to end, so that no consumer's thread keeps working
 /// while the memory under it goes.
-pub(crate) struct Stoppable(pub(crate) PatchReader);
+pub(crate) struct Stoppable(Box<dyn RecordBatchReader + Send>);
+
+impl Stoppable {
+    pub(crate) fn new(reader: impl RecordBatchReader + Send + 'static) -> Self {
+        Self(Box::new(reader))
+    }
+}
 
 impl Iterator for Stoppable {
     type Item = Result<RecordBatch, ArrowError>;
@@ -37,8 +43,8 @@ fn interrupted() -> ArrowError {
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// A reader that asks Python now and then whether to go on.
-pub(crate) struct Watched<'a> {
-    reader: PatchReader,
+pub(crate) struct Watched<'a, R> {
+    reader: R,
     progress: Option<Py<PyAny>>,
     rows: u64,
     last: Instant,
@@ -46,7 +52,7 @@ pub(crate) struct Watched<'a> {
     raised: &'a mut Option<PyErr>,
 }
 
-impl Watched<'_> {
+impl<R> Watched<'_, R> {
     fn look_up(&mut self) -> Result<(), ArrowError> {
         self.last = Instant::now();
         let told = check().and_then(|()| match &self.progress {
@@ -60,7 +66,7 @@ impl Watched<'_> {
     }
 }
 
-impl Iterator for Watched<'_> {
+impl<R: RecordBatchReader> Iterator for Watched<'_, R> {
     type Item = Result<RecordBatch, ArrowError>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -77,22 +83,22 @@ impl Iterator for Watched<'_> {
     }
 }
 
-impl RecordBatchReader for Watched<'_> {
+impl<R: RecordBatchReader> RecordBatchReader for Watched<'_, R> {
     fn schema(&self) -> SchemaRef {
         self.reader.schema()
     }
 }
 
-/// Drains a scan into `sink` without the GIL; gives rows and bytes.
-pub(crate) fn run(
+/// Drains what `open` gives into `sink` without the GIL; gives rows and bytes.
+pub(crate) fn run<R: RecordBatchReader>(
     py: Python<'_>,
-    scan: PatchScan,
+    open: impl FnOnce() -> Result<R> + Send,
     progress: Option<Py<PyAny>>,
-    sink: impl FnOnce(Watched<'_>) -> Result<Written> + Send,
+    sink: impl FnOnce(Watched<'_, R>) -> Result<Written> + Send,
 ) -> PyResult<(u64, u64)> {
     let mut raised = None;
     let written = py.detach(|| {
-        let reader = scan.reader()?;
+        let reader = open()?;
         sink(Watched { reader, progress, rows: 0, last: Instant::now(), raised: &mut raised })
     });
     match (written, raised) {

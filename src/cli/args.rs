@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
-use super::parse;
 use super::rows::RowArgs;
 use crate::collection::{self, PatchCollection, is_several};
 #[cfg(feature = "parquet")]
 use crate::folder::{Check, Cut};
+use crate::parse::{self, SpecText};
 use crate::source::OpenOptions;
-use crate::{AnySource, DType, Edge, Error, Layout, Nodata, PadMode, PatchScan, Result, ScanBuilder, WindowSpec};
+use crate::{AnySource, DType, Error, Layout, Nodata, PatchScan, Result, ScanBuilder, WindowSpec};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -53,13 +53,17 @@ Examples:
   windrow export scene.bin --raw u16le:4096x4096 --window 64x64 -o scene.parquet
   windrow export scene.tif --window 64x64 -o tiles/ --file-bytes 1GiB
   windrow export scene.tif --window 64x64 -o tiles/ --file-bytes 1GiB --resume
-      several Parquet files, continued after an interruption";
+      several Parquet files, continued after an interruption
+  windrow export scene.tif --window 64x64 -o tiles/ --split 3/16
+      one of 16 files, each made by itself, anywhere; verify tiles/ when all are there";
 
 #[cfg(feature = "parquet")]
 const VERIFY_EXAMPLES: &str = "\
 Examples:
   windrow verify tiles/
       the checksum of every file; 1000 rows made again from the image
+  windrow verify tiles/ --sample 0
+      checksums alone; also gives a folder that --split has filled its manifest
   windrow verify tiles/ --all --image /elsewhere/scene.tif";
 
 const STREAM_EXAMPLES: &str = "\
@@ -78,6 +82,16 @@ Examples:
       overlapping patches of scores, blended by a Hann window
   windrow fold predictions.parquet --at center --fill -1 -o labels.npy
       each value at the middle of its window";
+
+#[cfg(feature = "datafusion")]
+const SQL_EXAMPLES: &str = "\
+Examples:
+  windrow sql \"SELECT count(*) FROM patches('photo.png', window => '8x8', step => 2)\"
+  windrow sql 'SELECT y, x, patch_std(patch) AS s FROM t WHERE y < 100 ORDER BY s DESC LIMIT 5' \\
+    --table t=photo.png,window=8x8
+      the most textured windows of the first lines
+  windrow sql 'SELECT \"window\", label, patch FROM t JOIN l USING (\"window\")' \\
+    --table t=scene.tif,window=64x64 --table l=labels.parquet -o labelled.parquet";
 
 #[cfg(feature = "image")]
 const SHOW_ROWS: &str = "These rows: 0..100 [default: 16, spread over the image]";
@@ -165,6 +179,10 @@ pub(super) enum Command {
     /// Make an image of values of windows: predictions, or patches
     #[command(after_help = FOLD_EXAMPLES)]
     Fold(FoldArgs),
+    /// Ask in SQL: filters on coordinates are applied before a pixel is read
+    #[cfg(feature = "datafusion")]
+    #[command(after_help = SQL_EXAMPLES)]
+    Sql(SqlArgs),
     /// Draw windows side by side into a picture
     #[cfg(feature = "image")]
     #[command(after_help = SHOW_EXAMPLES, mut_arg("window", |window| window.required(true)))]
@@ -184,16 +202,35 @@ pub(super) enum Command {
 }
 
 impl Args {
+    /// What is wrong with the arguments of this command together.
+    pub(super) fn misused(&self) -> Option<String> {
+        match &self.command {
+            Command::Info { scan, .. } | Command::Export { scan, .. } | Command::Stream { scan, .. } => {
+                scan.chosen.misused()
+            }
+            #[cfg(feature = "image")]
+            Command::Show { chosen, .. } => chosen.misused(),
+            _ => None,
+        }
+    }
+
     /// What is said when the user stops this command.
     pub(super) fn interrupted(&self) -> &'static str {
         match self.command {
             // A pipe has what was sent before.
             Command::Stream { .. } => "interrupted",
+            Command::Export { ref output, ref scan, .. }
+                if is_folder(output) && scan.chosen.one_of().is_ok_and(|s| s.is_some()) =>
+            {
+                "interrupted: this split was not written"
+            }
             Command::Export { ref output, .. } if is_folder(output) => {
                 "interrupted: what is written stays, --resume continues it"
             }
             #[cfg(feature = "parquet")]
             Command::Verify { .. } => "interrupted",
+            #[cfg(feature = "datafusion")]
+            Command::Sql(SqlArgs { output: None, .. }) => "interrupted",
             _ => "interrupted: nothing was written",
         }
     }
@@ -369,6 +406,31 @@ pub(super) struct FoldArgs {
     pub(super) quiet: bool,
 }
 
+/// What is asked.
+#[cfg(feature = "datafusion")]
+#[derive(Debug, ClapArgs)]
+pub(super) struct SqlArgs {
+    /// A query, or another statement of SQL as DataFusion has it: EXPLAIN, COPY, DESCRIBE
+    #[arg(value_name = "QUERY")]
+    pub(super) query: String,
+    /// A table: name=IMAGE,window=8x8,step=2 with the options of a table, or name=FILE of Parquet, Arrow IPC or CSV, or a
+    /// folder of Parquet files. Can be given several times
+    #[arg(short, long, value_name = "NAME=IMAGE,…")]
+    pub(super) table: Vec<String>,
+    /// The file that the answer goes to: .parquet, .arrow, .arrows or .csv [default: a table on standard output]
+    #[arg(short, long, value_name = "OUT")]
+    pub(super) output: Option<PathBuf>,
+    /// So many rows are printed; 0 is all
+    #[arg(long, value_name = "N", allow_hyphen_values = true, default_value = "40")]
+    pub(super) limit: String,
+    /// Memory for sorts, joins and groups, about; what is more goes to a temporary folder
+    #[arg(long, value_name = "BYTES", allow_hyphen_values = true, default_value = "1GiB")]
+    pub(super) memory: String,
+    /// No summary
+    #[arg(short, long)]
+    pub(super) quiet: bool,
+}
+
 /// Which table.
 #[derive(Debug, ClapArgs)]
 pub(super) struct ScanArgs {
@@ -482,44 +544,17 @@ impl WindowArgs {
 impl SpecArgs {
     /// The windows that were asked for, if there is a shape.
     pub(super) fn resolve(&self) -> Result<Option<WindowSpec>> {
-        let Some(window) = &self.window else { return Ok(None) };
-        let mut spec = WindowSpec::new(parse::shape("window", window)?);
-        if let Some(step) = &self.step {
-            spec.step = parse::shape("step", step)?;
-        }
-        if let Some(dilation) = &self.dilation {
-            spec.dilation = parse::shape("dilation", dilation)?;
-        }
-        let padding = [("pad", &self.pad), ("pad-mode", &self.pad_mode), ("pad-value", &self.pad_value)];
-        let given = padding.iter().find(|(_, value)| value.is_some());
-        spec.edge = match (self.edge.as_deref(), given) {
-            (Some("pad"), _) | (None, Some(_)) => Edge::Pad,
-            (Some(edge), Some((name, _))) => {
-                return Err(Error::argument("edge", format!("--{name} goes with --edge pad, not with {edge:?}")));
-            }
-            (None | Some("drop"), None) => Edge::Drop,
-            (Some("shift"), None) => Edge::Shift,
-            (Some(other), None) => {
-                return Err(Error::argument("edge", format!("{other:?} is not one of drop, shift, pad")));
-            }
+        let text = SpecText {
+            window: self.window.as_deref(),
+            step: self.step.as_deref(),
+            dilation: self.dilation.as_deref(),
+            axes: self.axes.as_deref(),
+            edge: self.edge.as_deref(),
+            pad: self.pad.as_deref(),
+            pad_mode: self.pad_mode.as_deref(),
+            pad_value: self.pad_value.as_deref(),
         };
-        if let Some(pad) = &self.pad {
-            spec.pad = parse::pads(pad)?;
-        }
-        if let Some(mode) = &self.pad_mode {
-            spec.pad_mode = mode.parse()?;
-        }
-        if let Some(value) = &self.pad_value {
-            if spec.pad_mode != PadMode::Constant {
-                let message = format!("only --pad-mode constant adds a value, not {}", spec.pad_mode);
-                return Err(Error::argument("pad_value", message));
-            }
-            spec.pad_value = value.parse()?;
-        }
-        if let Some(axes) = &self.axes {
-            spec = spec.axes(axes.split(',').map(str::trim));
-        }
-        Ok(Some(spec))
+        text.resolve()
     }
 }
 
@@ -571,6 +606,12 @@ impl ScanArgs {
             Some(rows) => all.head(rows),
             None => all,
         })
+    }
+
+    /// The scan that was asked for, all splits of it together.
+    pub(super) fn resolve_all(&self) -> Result<(PatchScan, Vec<String>)> {
+        let builder = self.windows.builder()?.ok_or_else(no_window)?;
+        self.chosen.choose_all(self.options(builder)?.build()?)
     }
 
     fn options(&self, mut builder: ScanBuilder) -> Result<ScanBuilder> {

@@ -36,7 +36,7 @@ pub(super) fn run(args: Args) -> Result<()> {
         }
         Command::Info { scan, json } => info(&scan, json),
         Command::Export { scan, output, compression, store_columns, folder, quiet } if !scan.windows.is_one() => {
-            let target = Target::of(&output, &folder)?;
+            let target = Target::of(&output, &folder, None)?;
             let compression = compression.map(|text| text.parse()).transpose()?.unwrap_or_default();
             let report = scan.skip_bad.clone();
             let tiles = scan.collection()?;
@@ -50,10 +50,10 @@ pub(super) fn run(args: Args) -> Result<()> {
             pass.end(Some((&output, written)), report.as_deref(), quiet)
         }
         Command::Export { scan, output, compression, store_columns, folder, quiet } => {
-            let target = Target::of(&output, &folder)?;
+            let target = Target::of(&output, &folder, scan.chosen.one_of()?)?;
             refuse_itself("the image", &scan.windows.images[0], &output)?;
             let compression = compression.map(|text| text.parse()).transpose()?.unwrap_or_default();
-            let (scan, notes) = scan.resolve()?;
+            let (scan, notes) = if target.takes_all() { scan.resolve_all()? } else { scan.resolve()? };
             if !quiet {
                 note_whole_axes(&scan);
                 note(&notes);
@@ -79,13 +79,15 @@ pub(super) fn run(args: Args) -> Result<()> {
             stream(scan.reader()?, options, interrupted)
         }
         Command::Fold(args) => fold::run(&args, interrupted),
+        #[cfg(feature = "datafusion")]
+        Command::Sql(args) => super::sql::run(&args, interrupted),
         #[cfg(feature = "image")]
         Command::Show { windows, chosen, output, across } => {
             if !output.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("png")) {
                 return Err(Error::argument("output", format!("{}: its ending is not .png", output.display())));
             }
             refuse_itself("the image", &windows.images[0], &output)?;
-            let across = super::parse::number("across", &across)?;
+            let across = crate::parse::number("across", &across)?;
             let (scan, notes) = chosen.choose(windows.resolve()?)?;
             note_whole_axes(&scan);
             note(&notes);
@@ -121,7 +123,7 @@ fn export(
     let scan = &match target {
         Target::IpcFile | Target::IpcStream => scan.prefer_batch_bytes(ipc::BATCH_BYTES),
         #[cfg(feature = "parquet")]
-        Target::Parquet | Target::Folder { .. } => scan.clone(),
+        Target::Parquet | Target::Folder { .. } | Target::Split { .. } => scan.clone(),
     };
     let (start, explain) = (Instant::now(), scan.explain());
     let (stop, bar) = (Stop::listen(interrupted)?, Bar::new(&explain, quiet));
@@ -131,6 +133,12 @@ fn export(
         Target::Folder { cut, resume } => {
             let options = FolderOptions { parquet: parquet_options(options), cut, resume };
             folder::write(scan, output, &options, watch)?
+        }
+        #[cfg(feature = "parquet")]
+        Target::Split { index, of } => {
+            let parquet = parquet_options(options);
+            let options = FolderOptions { parquet, cut: Cut::Files(of), resume: false };
+            folder::write_split(scan, output, index, &options, watch)?
         }
         file => file.write(watch(scan.reader()?), output, options)?,
     };
@@ -148,9 +156,7 @@ fn verify(path: &Path, image: Option<&Path>, check: Check, quiet: bool, interrup
     let manifest = folder::Manifest::read(path)?;
     let image = image.unwrap_or(Path::new(&manifest.table.source.name));
     let stop = Stop::listen(interrupted)?;
-    let opened = crate::source::OpenOptions { page: manifest.image.page, ..manifest.table.source.opened.clone() };
-    // A stack has no page, and was not opened by one.
-    let image = crate::AnySource::open_with(image, &opened)?;
+    let image = crate::AnySource::open_with(image, &manifest.opened())?;
     let found = folder::verify(image, path, check, |reader| stop.watch(reader))?;
     if !quiet {
         let (path, rows) = (text::printable(&path.display().to_string()), HumanCount(found.rows));
@@ -252,13 +258,29 @@ enum Target {
         cut: Cut,
         resume: bool,
     },
+    /// One of the files of a folder.
+    #[cfg(feature = "parquet")]
+    Split {
+        index: u64,
+        of: u64,
+    },
     IpcFile,
     IpcStream,
 }
 
 impl Target {
-    /// By the ending of the name; a folder is one that is there, or whose name ends as that of one.
-    fn of(path: &Path, folder: &FolderArgs) -> Result<Self> {
+    /// Whether it takes the table of all splits, and chooses among them.
+    fn takes_all(self) -> bool {
+        match self {
+            #[cfg(feature = "parquet")]
+            Target::Folder { .. } | Target::Split { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// By the ending of the name; a folder is one that is there, or whose name ends as that of one. `split` is that
+    /// which is meant, if one is.
+    fn of(path: &Path, folder: &FolderArgs, split: Option<(u64, u64)>) -> Result<Self> {
         if path == Path::new("-") {
             return Err(Error::argument("output", "- is no file: windrow stream writes to standard output"));
         }
@@ -269,6 +291,14 @@ impl Target {
             return Err(Error::argument("output", message));
         }
         if is_folder(path) {
+            #[cfg(feature = "parquet")]
+            if let Some((index, of)) = split {
+                if let Some(name) = folder.given() {
+                    let message = "goes with all files of a folder, not with --split, which makes one of them";
+                    return Err(Error::argument(name, message));
+                }
+                return Ok(Target::Split { index, of });
+            }
             #[cfg(feature = "parquet")]
             return Ok(Target::Folder { cut: folder.cut()?, resume: folder.resume });
             #[cfg(not(feature = "parquet"))]
@@ -295,7 +325,7 @@ impl Target {
     fn write(self, reader: impl RecordBatchReader, path: &Path, options: IpcOptions) -> Result<Written> {
         match self {
             #[cfg(feature = "parquet")]
-            Target::Folder { .. } => {
+            Target::Folder { .. } | Target::Split { .. } => {
                 let message =
                     format!("{} is a folder, which holds the table of one image: expected a file", path.display());
                 Err(Error::argument("output", message))

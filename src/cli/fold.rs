@@ -9,10 +9,11 @@ use bytesize::ByteSize;
 use super::args::FoldArgs;
 use super::commands::refuse_itself;
 use super::stop::Stop;
-use super::{parse, text};
+use super::text;
 use crate::fold::Fold;
 use crate::fold::input::Input;
 use crate::fold::target::Kind;
+use crate::parse;
 #[cfg(feature = "tiff")]
 use crate::source::{GeoTags, Source, TiffSource};
 use crate::source::{Georeference, OpenOptions};

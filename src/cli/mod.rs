@@ -5,9 +5,10 @@ mod collection;
 mod commands;
 mod fold;
 mod info;
-mod parse;
 mod progress;
 mod rows;
+#[cfg(feature = "datafusion")]
+mod sql;
 mod stop;
 mod text;
 
@@ -15,7 +16,7 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use crate::{Error, ErrorKind};
 
@@ -31,6 +32,11 @@ pub fn run<T: Into<OsString> + Clone>(args: impl IntoIterator<Item = T>) -> Exit
             return ExitCode::from(code as u8);
         }
     };
+    if let Some(message) = args.misused() {
+        let error = args::Args::command().error(clap::error::ErrorKind::ArgumentConflict, message);
+        let _ = error.print();
+        return ExitCode::from(error.exit_code() as u8);
+    }
     let interrupted = args.interrupted();
     match commands::run(args) {
         Ok(()) => ExitCode::SUCCESS,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args as ClapArgs;
 
-use super::parse;
+use crate::parse;
 use crate::{Amount, AnySource, Error, PatchScan, Result, Split, Step};
 
 /// Which rows, in what order: each argument chooses from what those before it left.
@@ -27,17 +27,18 @@ pub(super) struct RowArgs {
     /// Windows of which this share of pixels has a value, or more: 0.9. Goes with --nodata
     #[arg(long, value_name = "SHARE", allow_hyphen_values = true)]
     min_valid: Option<String>,
-    /// Parts of the image that share no pixel, by name and share: train=0.8,test=0.2. Windows between two are dropped
-    #[arg(long, value_name = "PARTS", requires = "block", requires = "part")]
-    split: Option<String>,
+    /// Parts of the image that share no pixel, by name and share: train=0.8,test=0.2. Windows between two are dropped.
+    /// Or, after all other choices, one of so many splits that are made by themselves: 3/16, from 0
+    #[arg(long, value_name = "PARTS|I/OF")]
+    split: Vec<String>,
     /// The part that is written: train
-    #[arg(long, value_name = "NAME", requires = "split")]
+    #[arg(long, value_name = "NAME")]
     part: Option<String>,
     /// Pixels of the blocks that are dealt to the parts: 256x256
-    #[arg(long, value_name = "SHAPE", allow_hyphen_values = true, requires = "split")]
+    #[arg(long, value_name = "SHAPE", allow_hyphen_values = true)]
     block: Option<String>,
     /// Deal blocks of each class by themselves. Goes with --labels
-    #[arg(long, requires = "split")]
+    #[arg(long)]
     stratified: bool,
     /// So many windows of every class; of a class with fewer, all. Goes with --labels
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
@@ -76,7 +77,7 @@ impl RowArgs {
             ("within", self.within.is_some()),
             ("mask", self.mask.is_some()),
             ("min_valid", self.min_valid.is_some()),
-            ("split", self.split.is_some()),
+            ("split", !self.split.is_empty()),
             ("per_class", self.per_class.is_some()),
             ("sample", self.sample.is_some()),
             ("shuffle", self.shuffle.is_some()),
@@ -86,8 +87,48 @@ impl RowArgs {
         given.into_iter().find_map(|(name, given)| given.then_some(name))
     }
 
+    /// What is wrong with these arguments together.
+    pub(super) fn misused(&self) -> Option<String> {
+        let parts = self.parts().count();
+        if parts > 1 || self.split.len() - parts > 1 {
+            return Some("--split can be given twice only as parts of the image and as I/OF".to_owned());
+        }
+        let lacking = [("--part", self.part.is_some()), ("--block", self.block.is_some())];
+        let with: Vec<_> = lacking.iter().filter(|(_, given)| *given).map(|(name, _)| *name).collect();
+        match (parts, &with[..]) {
+            (0, []) if !self.stratified => None,
+            (0, []) => Some("--stratified goes with --split PARTS".to_owned()),
+            (0, [name, ..]) => Some(format!("{name} goes with --split PARTS")),
+            (_, with) if with.len() == lacking.len() => None,
+            _ => Some("--split PARTS goes with --block and --part".to_owned()),
+        }
+    }
+
+    /// The parts of the image.
+    fn parts(&self) -> impl Iterator<Item = &str> {
+        self.split.iter().map(String::as_str).filter(|split| !split.contains('/'))
+    }
+
+    /// The split of the rows that is meant, and of how many.
+    pub(super) fn one_of(&self) -> Result<Option<(u64, u64)>> {
+        self.split.iter().find(|split| split.contains('/')).map(|split| part_of("split", split)).transpose()
+    }
+
     /// The rows of a scan that were asked for, and what is to be said about them.
     pub(super) fn choose(&self, scan: PatchScan) -> Result<(PatchScan, Vec<String>)> {
+        let (scan, notes) = self.choose_all(scan)?;
+        let Some((index, of)) = self.one_of()? else { return Ok((scan, notes)) };
+        let split =
+            usize::try_from(index).ok().and_then(|index| scan.splits(of).map(|s| s.get(index).cloned()).transpose());
+        let split = split.unwrap_or_else(|| {
+            let message = format!("{index}/{of}: expected a number from 0, less than that of the splits");
+            Err(Error::argument("split", message))
+        })?;
+        Ok((split, notes))
+    }
+
+    /// The same of all splits together.
+    pub(super) fn choose_all(&self, scan: PatchScan) -> Result<(PatchScan, Vec<String>)> {
         let mut notes = Vec::new();
         let mut scan = scan;
         let seed = number("seed", &self.seed)?.unwrap_or(0);
@@ -104,7 +145,7 @@ impl RowArgs {
         if let Some(share) = &self.min_valid {
             scan = scan.min_valid(parse::number("min-valid", share)?)?;
         }
-        if let (Some(split), Some(block), Some(part)) = (&self.split, &self.block, &self.part) {
+        if let (Some(split), Some(block), Some(part)) = (self.parts().next(), &self.block, &self.part) {
             let split = Split::new(shares(split)?, parse::shape("block", block)?);
             let parts = scan.split(&split.seed(seed).stratified(self.stratified))?;
             notes.push(format!(
@@ -129,7 +170,7 @@ impl RowArgs {
             scan = scan.shuffle(seed, number("epoch", &self.epoch)?.unwrap_or(0))?;
         }
         if let Some(shard) = &self.shard {
-            let (index, of) = self::shard(shard)?;
+            let (index, of) = part_of("shard", shard)?;
             scan = scan.shard(index, of)?;
         }
         if let Some(rows) = number("skip", &self.skip)? {
@@ -194,10 +235,10 @@ fn amount(text: &str) -> Result<Amount> {
 }
 
 /// `3/16`.
-fn shard(text: &str) -> Result<(u64, u64)> {
+fn part_of(name: &'static str, text: &str) -> Result<(u64, u64)> {
     let parts =
         text.split_once('/').and_then(|(index, of)| Some((index.trim().parse().ok()?, of.trim().parse().ok()?)));
-    parts.ok_or_else(|| Error::argument("shard", format!("{text:?} is not a part of so many, such as 3/16")))
+    parts.ok_or_else(|| Error::argument(name, format!("{text:?} is not a part of so many, such as 3/16")))
 }
 
 #[cfg(test)]
@@ -210,14 +251,14 @@ mod tests {
         assert_eq!(boxes("y=-3..100, x=5..").unwrap(), [("y", -3..100), ("x", 5..i64::MAX)]);
         assert_eq!(shares("train=0.8, test=0.2").unwrap(), [("train", 0.8), ("test", 0.2)]);
         assert_eq!((amount("10").unwrap(), amount("1.0").unwrap()), (Amount::Rows(10), Amount::Share(1.0)));
-        assert_eq!(shard("3/16").unwrap(), (3, 16));
+        assert_eq!(part_of("shard", "3/16").unwrap(), (3, 16));
         for message in [
             parse_ids("5,x").err(),
             boxes("y=5").err(),
             boxes("0..5").err(),
             shares("train,test").err(),
             amount("half").err(),
-            shard("3").err(),
+            part_of("split", "3").err(),
         ] {
             let message = message.unwrap().to_string();
             assert!(message.contains("such as") || message.contains("a whole number from 0"), "{message}");

@@ -391,7 +391,8 @@ impl First {
         }
         let builder = builder.only_columns(&inner);
         let scan = builder.clone().build()?;
-        let batch_rows = builder.rows_of_batches(&scan)?;
+        // The key of the image, and the number of the row.
+        let batch_rows = builder.rows_of_batches(&scan, 12)?;
         Ok(Self { scan, inner, columns, batch_rows })
     }
 }
@@ -434,6 +435,16 @@ fn schema(first: &PatchScan, columns: &[String], images: usize) -> Result<Schema
     let json = serde_json::to_string(&info)
         .map_err(|error| Error::format("schema metadata", format!("can't be written: {error}")))?;
     Ok(Arc::new(Schema::new_with_metadata(fields, HashMap::from([(METADATA_KEY.to_owned(), json)]))))
+}
+
+/// That a file of values is of several images, and so of none of them.
+#[cfg(feature = "cli")]
+pub(crate) fn no_single_image(path: &Path) -> Error {
+    let message = format!(
+        "{} is a table of several images, whose rows are numbered through all of them: expected the values of one",
+        path.display()
+    );
+    Error::argument("values", message)
 }
 
 /// An error of an image that says which.

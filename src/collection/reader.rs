@@ -30,15 +30,52 @@ pub struct CollectionReader {
     next: usize,
     /// The large image that is read, and the rows that it gave.
     current: Option<(usize, PatchReader, u64)>,
-    /// Rows that make no batch yet: the image, and its rows.
-    pieces: Vec<(usize, RecordBatch)>,
-    piece_rows: usize,
+    /// Rows that make no batch yet.
+    pile: Pile,
     /// Batches that are ready.
     ready: VecDeque<RecordBatch>,
     /// The number of the first row of the next batch.
     row: u64,
     /// Rows that are still wanted.
     left: u64,
+}
+
+/// Rows of several images.
+#[derive(Default)]
+struct Pile {
+    /// How many rows, of which images.
+    images: Vec<(i32, usize)>,
+    rows: usize,
+    /// The columns of a piece, which a scan made, and of many pieces together: a piece alone takes more than its rows.
+    pieces: Vec<Vec<ArrayRef>>,
+    blocks: Vec<Vec<ArrayRef>>,
+}
+
+/// Pieces that make a block.
+const MOST_PIECES: usize = 64;
+
+impl Pile {
+    fn push(&mut self, image: usize, columns: Vec<ArrayRef>, rows: usize) -> Result<()> {
+        match self.images.last_mut() {
+            Some((last, so_far)) if *last == image as i32 => *so_far += rows,
+            _ => self.images.push((image as i32, rows)),
+        }
+        self.rows += rows;
+        self.pieces.push(columns);
+        if self.pieces.len() == MOST_PIECES {
+            let pieces = std::mem::take(&mut self.pieces);
+            self.blocks.push((0..pieces[0].len()).map(|column| joined(&pieces, column)).collect::<Result<_>>()?);
+        }
+        Ok(())
+    }
+}
+
+/// A column of pieces, one behind the other.
+fn joined(pieces: &[Vec<ArrayRef>], column: usize) -> Result<ArrayRef> {
+    match pieces {
+        [only] => Ok(only[column].clone()),
+        pieces => Ok(concat(&pieces.iter().map(|piece| &*piece[column] as &dyn Array).collect::<Vec<_>>())?),
+    }
 }
 
 /// An image on its way.
@@ -85,8 +122,7 @@ impl CollectionReader {
             ahead,
             next: 0,
             current: None,
-            pieces: Vec::new(),
-            piece_rows: 0,
+            pile: Pile::default(),
             ready: VecDeque::new(),
             row: 0,
             left: most_rows,
@@ -184,7 +220,7 @@ impl CollectionReader {
         }
         match self.turn() {
             None => {
-                let more = !self.pieces.is_empty();
+                let more = self.pile.rows > 0;
                 self.flush()?;
                 return Ok(more);
             }
@@ -205,38 +241,31 @@ impl CollectionReader {
             return Ok(());
         }
         let most = usize::try_from(self.plan.batch_rows).unwrap_or(usize::MAX);
-        if self.piece_rows + rows > most {
+        if self.pile.rows + rows > most {
             self.flush()?;
         }
-        self.pieces.push((image, batch.slice(0, rows)));
-        self.piece_rows += rows;
+        self.pile.push(image, batch.slice(0, rows).columns().to_vec(), rows)?;
         // What is large enough need not be copied together with others.
-        if self.piece_rows > most / 2 { self.flush() } else { Ok(()) }
+        if self.pile.rows > most / 2 { self.flush() } else { Ok(()) }
     }
 
     /// Makes a batch of the rows that are there.
     fn flush(&mut self) -> Result<()> {
-        let (pieces, rows) = (std::mem::take(&mut self.pieces), std::mem::take(&mut self.piece_rows));
+        let Pile { images, rows, pieces, mut blocks } = std::mem::take(&mut self.pile);
         if rows == 0 {
             return Ok(());
         }
+        blocks.extend(pieces);
         let mut columns = Vec::with_capacity(self.plan.slots.len());
         for slot in &self.plan.slots {
             columns.push(match slot {
                 Slot::Image => {
-                    let keys =
-                        pieces.iter().flat_map(|(image, batch)| std::iter::repeat_n(*image as i32, batch.num_rows()));
-                    let keys = Int32Array::from_iter_values(keys);
-                    Arc::new(DictionaryArray::try_new(keys, self.plan.names.clone())?) as ArrayRef
+                    let mut keys = Vec::with_capacity(rows);
+                    images.iter().for_each(|&(image, rows)| keys.resize(keys.len() + rows, image));
+                    Arc::new(DictionaryArray::try_new(Int32Array::from(keys), self.plan.names.clone())?) as ArrayRef
                 }
                 Slot::Window => Arc::new(UInt64Array::from_iter_values(self.row..self.row + rows as u64)),
-                Slot::Inner(column) => match &pieces[..] {
-                    [(_, only)] => only.column(*column).clone(),
-                    pieces => {
-                        let parts: Vec<&dyn Array> = pieces.iter().map(|(_, batch)| &**batch.column(*column)).collect();
-                        concat(&parts)?
-                    }
-                },
+                Slot::Inner(column) => joined(&blocks, *column)?,
             });
         }
         self.row += rows as u64;
@@ -257,7 +286,7 @@ impl Iterator for CollectionReader {
         let batch = self.next_batch();
         if batch.is_err() {
             self.left = 0;
-            (self.pieces, self.piece_rows) = (Vec::new(), 0);
+            self.pile = Pile::default();
             self.coming.clear();
             self.current = None;
             self.next = self.plan.paths.len();

@@ -4,12 +4,14 @@ use std::io::Read;
 use std::ops::Range;
 use std::path::Path;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::place::{self, Place};
-use super::{Cut, FolderOptions};
+use super::place::{self, Create, Place};
+use super::{Cut, FolderOptions, split};
 use crate::sink::Written;
-use crate::source::Identity;
+use crate::sink::parquet::ParquetOptions;
+use crate::source::{Identity, OpenOptions};
 use crate::{Digest, Error, PatchScan, Result, TableInfo};
 
 /// The manifest's name: readers of a folder of Parquet files skip names that begin with an underscore.
@@ -20,8 +22,9 @@ pub const MANIFEST: &str = "_metadata.json";
 pub struct Manifest {
     /// How the table was made, and its rows.
     pub table: TableInfo,
-    /// The image that it was made from.
-    pub image: Identity,
+    /// The image that it was made from; not of a folder that splits have filled, until it is verified.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<Identity>,
     /// The columns, in order.
     pub columns: Vec<String>,
     /// The codec of every page.
@@ -46,32 +49,46 @@ pub struct ManifestFile {
 }
 
 impl Manifest {
-    /// Reads the manifest of a folder.
+    /// Reads the manifest of a folder, or puts it together from what splits say that filled it.
     ///
     /// # Errors
-    /// If there is none, or it is broken.
+    /// If there is none, or it is broken; if a split is missing.
     pub fn read(folder: impl AsRef<Path>) -> Result<Self> {
         let place = place::of(folder.as_ref())?;
-        Self::find(&*place)?
-            .ok_or_else(|| Error::io(&place.name(MANIFEST), "read", std::io::ErrorKind::NotFound.into()))
+        match Self::find(&*place)? {
+            Some(manifest) => Ok(manifest),
+            None => split::joined(&*place)?
+                .ok_or_else(|| Error::io(&place.name(MANIFEST), "read", std::io::ErrorKind::NotFound.into())),
+        }
+    }
+
+    /// What opens the image, besides its name.
+    pub fn opened(&self) -> OpenOptions {
+        let opened = self.table.source.opened.clone();
+        // A stack has no page, and was not opened by one.
+        OpenOptions { page: self.image.map_or(opened.page, |image| image.page), ..opened }
     }
 
     /// The manifest of a place, if there is one.
     pub(super) fn find(place: &dyn Place) -> Result<Option<Self>> {
-        let Some(file) = place.read(MANIFEST)? else { return Ok(None) };
-        let path = place.name(MANIFEST);
-        let mut text = String::new();
-        file.take(MOST_MANIFEST_BYTES).read_to_string(&mut text).map_err(|error| Error::io(&path, "read", error))?;
-        let manifest = serde_json::from_str(&text);
-        manifest.map(Some).map_err(|error| Error::format(path.display().to_string(), error.to_string()))
+        read_json(place, MANIFEST)
     }
 
     /// What is to be written: no file is yet.
-    pub(super) fn plan(scan: &PatchScan, image: Identity, options: &FolderOptions) -> Result<Self> {
+    pub(super) fn plan(scan: &PatchScan, image: Option<Identity>, options: &FolderOptions) -> Result<Self> {
+        Self::plan_of(scan, image, &options.parquet, cut(scan, options.cut)?)
+    }
+
+    /// The same in files of these rows.
+    pub(super) fn plan_of(
+        scan: &PatchScan,
+        image: Option<Identity>,
+        options: &ParquetOptions,
+        ranges: Vec<Range<u64>>,
+    ) -> Result<Self> {
         let schema = scan.schema();
         let table = TableInfo::from_schema(&schema)?;
         let table = table.ok_or_else(|| Error::format("schema metadata", "the scan does not say how it was made"))?;
-        let ranges = cut(scan, options.cut)?;
         let digits = (ranges.len() - 1).to_string().len().max(5);
         let file = |(i, rows): (usize, Range<u64>)| ManifestFile {
             name: format!("part-{i:0digits$}.parquet"),
@@ -82,9 +99,9 @@ impl Manifest {
             table,
             image,
             columns: schema.fields().iter().map(|field| field.name().clone()).collect(),
-            compression: options.parquet.compression.to_string(),
-            page_bytes: options.parquet.page_bytes,
-            row_group_bytes: options.parquet.row_group_bytes,
+            compression: options.compression.to_string(),
+            page_bytes: options.page_bytes,
+            row_group_bytes: options.row_group_bytes,
             files: ranges.into_iter().enumerate().map(file).collect(),
         })
     }
@@ -125,12 +142,7 @@ impl Manifest {
 
     /// Writes it; a `new` one into a place that has none.
     pub(super) fn write(&self, place: &dyn Place, new: bool) -> Result<()> {
-        let path = place.name(MANIFEST);
-        let text = serde_json::to_string_pretty(self)
-            .map_err(|error| Error::format(path.display().to_string(), format!("can't be written: {error}")))?;
-        let mut file = place.create(MANIFEST, new)?;
-        file.write_all(text.as_bytes()).map_err(|error| Error::io(&path, "write", error))?;
-        file.commit().map(|_| ())
+        write_json(self, place, MANIFEST, if new { Create::New } else { Create::Alone })
     }
 
     pub(super) fn written(&self) -> Written {
@@ -143,21 +155,30 @@ impl Manifest {
 /// The largest manifest that is read: twice as much as the most files take.
 const MOST_MANIFEST_BYTES: u64 = 64 << 20;
 
-/// The most files: a manifest lists them all.
-const MOST_FILES: u64 = 100_000;
-
-/// The rows of each file.
+/// The rows of each file: the splits of the scan.
 pub(super) fn cut(scan: &PatchScan, cut: Cut) -> Result<Vec<Range<u64>>> {
-    let (rows, first) = (scan.num_rows(), scan.rows().start);
     let files = match cut {
-        Cut::Files(0) => return Err(Error::argument("files", "0: expected at least 1")),
         Cut::Files(files) => files,
-        Cut::Bytes(0) => return Err(Error::argument("file_bytes", "0: expected at least 1")),
-        Cut::Bytes(bytes) => rows.div_ceil((bytes / scan.explain().row_bytes.max(1)).max(1)).max(1),
+        Cut::Bytes(bytes) => scan.count_of_bytes(bytes, "file_bytes")?,
     };
-    if files > MOST_FILES {
-        return Err(Error::too_large("the number of files", files.to_string(), MOST_FILES.to_string()));
-    }
-    let at = |i: u64| first + (u128::from(rows) * u128::from(i) / u128::from(files)) as u64;
-    Ok((0..files).map(|i| at(i)..at(i + 1)).collect())
+    scan.cuts(files, "files")
+}
+
+/// What a small file of a place says, if it is there.
+pub(super) fn read_json<T: DeserializeOwned>(place: &dyn Place, name: &str) -> Result<Option<T>> {
+    let Some(file) = place.read(name)? else { return Ok(None) };
+    let path = place.name(name);
+    let mut text = String::new();
+    file.take(MOST_MANIFEST_BYTES).read_to_string(&mut text).map_err(|error| Error::io(&path, "read", error))?;
+    serde_json::from_str(&text).map(Some).map_err(|error| Error::format(path.display().to_string(), error.to_string()))
+}
+
+/// Writes a small file.
+pub(super) fn write_json(value: &impl Serialize, place: &dyn Place, name: &str, how: Create) -> Result<()> {
+    let path = place.name(name);
+    let text = serde_json::to_string_pretty(value)
+        .map_err(|error| Error::format(path.display().to_string(), format!("can't be written: {error}")))?;
+    let mut file = place.create(name, how)?;
+    file.write_all(text.as_bytes()).map_err(|error| Error::io(&path, "write", error))?;
+    file.commit().map(|_| ())
 }

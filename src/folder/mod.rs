@@ -4,15 +4,20 @@
 //! What a file holds follows from the scan and its rows alone, byte for byte, so that a file that is missing or broken
 //! is simply made again. The manifest says which image it was made from, by a checksum: an image that has changed since
 //! is refused, one that was moved is not.
+//!
+//! [`write`](write()) makes all files. [`write_split`] makes one of them, in as many processes as one likes; what it wrote
+//! stands in a record beside it, and [`verify`](verify()) makes a manifest of the records.
 
 mod cells;
 mod compare;
 mod manifest;
 mod place;
+mod split;
 mod verify;
 mod write;
 
 pub use manifest::{MANIFEST, Manifest, ManifestFile};
+pub use split::write_split;
 pub use verify::{Check, Verified, verify};
 pub use write::write;
 

@@ -15,6 +15,17 @@ use crate::{Error, Result};
 /// The file whose lock says that an export runs.
 const LOCK: &str = ".windrow.lock";
 
+/// How a file comes to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Create {
+    /// Where there is no lock, it is refused if there is one by then.
+    New,
+    /// Nobody else writes it, or is refused where that can be told.
+    Alone,
+    /// Others may write it, too: the same bytes.
+    Shared,
+}
+
 /// A folder of files that appear whole or not at all.
 pub(super) trait Place {
     /// A file's name, for messages.
@@ -29,9 +40,14 @@ pub(super) trait Place {
     /// A file to be read at random.
     fn open(&self, file: &str) -> Result<Part>;
 
-    /// A file to be written; it appears when it is committed. Where there is no lock, a `new` one is refused if there is
-    /// one by then.
-    fn create(&self, file: &str, new: bool) -> Result<Box<dyn Target>>;
+    /// Makes the place ready to be written to by several at once.
+    fn share(&self) -> Result<()>;
+
+    /// A file to be written; it appears when it is committed.
+    fn create(&self, file: &str, how: Create) -> Result<Box<dyn Target>>;
+
+    /// Removes a file, if it is there.
+    fn remove(&self, file: &str) -> Result<()>;
 
     /// The names of the files that are there.
     fn list(&self) -> Result<Vec<String>>;
@@ -55,9 +71,14 @@ impl Place for Folder {
     }
 
     fn lock(&self) -> Result<Option<Lock>> {
+        self.share()?;
+        Lock::new(&self.0).map(Some)
+    }
+
+    fn share(&self) -> Result<()> {
         match fs::create_dir(&self.0) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(Error::io(&self.0, "create", error)),
-            _ => Lock::new(&self.0).map(Some),
+            _ => Ok(()),
         }
     }
 
@@ -75,8 +96,20 @@ impl Place for Folder {
         File::open(&path).map(Part::File).map_err(|error| Error::io(&path, "read", error))
     }
 
-    fn create(&self, file: &str, _: bool) -> Result<Box<dyn Target>> {
-        Ok(Box::new(AtomicFile::create(&self.name(file))?))
+    fn create(&self, file: &str, how: Create) -> Result<Box<dyn Target>> {
+        let name = self.name(file);
+        Ok(Box::new(match how {
+            Create::Shared => AtomicFile::create_among_others(&name)?,
+            Create::New | Create::Alone => AtomicFile::create(&name)?,
+        }))
+    }
+
+    fn remove(&self, file: &str) -> Result<()> {
+        let path = self.name(file);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::io(&path, "remove", error)),
+            _ => Ok(()),
+        }
     }
 
     fn list(&self) -> Result<Vec<String>> {
@@ -105,8 +138,16 @@ impl Place for Bucket {
         self.object(file)?.map(Part::Object).ok_or_else(gone)
     }
 
-    fn create(&self, file: &str, new: bool) -> Result<Box<dyn Target>> {
-        Ok(Box::new(self.create(file, new)))
+    fn share(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn create(&self, file: &str, how: Create) -> Result<Box<dyn Target>> {
+        Ok(Box::new(self.create(file, how == Create::New)))
+    }
+
+    fn remove(&self, file: &str) -> Result<()> {
+        self.remove(file)
     }
 
     fn list(&self) -> Result<Vec<String>> {

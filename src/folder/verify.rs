@@ -8,7 +8,8 @@ use arrow_array::RecordBatchReader;
 use super::compare;
 use super::place::{self, Place};
 use super::write::digest;
-use super::{Cut, FolderOptions, Manifest, ManifestFile};
+use super::{Manifest, ManifestFile, split};
+use crate::scan::More;
 use crate::sink::parquet::{self, ParquetOptions};
 use crate::{AnySource, Error, Layout, PatchReader, PatchScan, Result};
 
@@ -39,7 +40,8 @@ pub struct Verified {
 }
 
 /// Checks the files of a folder against its manifest, and makes some of their rows again from the image, or all. Readers
-/// pass through `watch`, which may stop them.
+/// pass through `watch`, which may stop them. A folder that [splits](super::write_split) have filled gets its manifest, if
+/// all is well.
 ///
 /// # Memory
 /// As a reader of the scan, and a page of the files; with [`Check::All`] as [`parquet::write`](fn@parquet::write).
@@ -66,7 +68,7 @@ pub fn verify<R: RecordBatchReader>(
         }
     }
     let image = scan.source().identity()?;
-    let same_image = image == manifest.image;
+    let same_image = manifest.image.is_none_or(|made_from| made_from == image);
     let rows = match check {
         Check::Rows(rows) if scan.layout() != Layout::Columns => sample(&scan, place, &manifest, rows),
         check => {
@@ -81,9 +83,15 @@ pub fn verify<R: RecordBatchReader>(
         }
     };
     // That the image has changed explains what differs, and says more than that a few rows don't.
-    let changed =
-        || format!("it has changed since the table was made: {} then, {} now", manifest.image.digest, image.digest);
+    let changed = || {
+        let then = manifest.image.map_or(String::new(), |image| format!("{} then, ", image.digest));
+        format!("it has changed since the table was made: {then}{} now", image.digest)
+    };
     match rows {
+        Ok(rows) if manifest.image.is_none() => {
+            split::join(place, Manifest { image: Some(image), ..manifest.clone() })?;
+            Ok(Verified { files: manifest.files.len(), rows, same_image })
+        }
         Ok(rows) if same_image || check == Check::All => Ok(Verified { files: manifest.files.len(), rows, same_image }),
         Ok(rows) => {
             let message =
@@ -103,19 +111,32 @@ fn plan(source: AnySource, folder: &Path, manifest: &Manifest) -> Result<(PatchS
         return Err(other_image(folder, "shape and dtype", &format!("{here:?}"), &format!("{there:?}")));
     }
     // The files say what the image was called, and which version made them.
-    let scan = PatchScan::again(source, table, &manifest.columns)?.made_as(table)?;
+    let scan = PatchScan::again(source, table, &manifest.columns, More::default())?.made_as(table)?;
     let parquet = ParquetOptions {
         compression: manifest.compression.parse()?,
         page_bytes: manifest.page_bytes,
         row_group_bytes: manifest.row_group_bytes,
         store_columns: true,
     };
-    let cut = Cut::Files((manifest.files.len() as u64).max(1));
-    let options = FolderOptions { parquet, cut, resume: false };
-    if let Some((what, here, there)) = Manifest::plan(&scan, manifest.image, &options)?.difference(manifest) {
+    // Where files begin follows from the strips or tiles of the image, and those of a copy may be others.
+    let cuts = cuts_of(manifest, scan.rows()).map_or_else(|| scan.cuts(manifest.files.len() as u64, "files"), Ok)?;
+    if let Some((what, here, there)) = Manifest::plan_of(&scan, manifest.image, &parquet, cuts)?.difference(manifest) {
         return Err(other_image(folder, what, &here, &there));
     }
-    Ok((scan, options.parquet))
+    Ok((scan, parquet))
+}
+
+/// The rows of the files, if they are all rows, one after the other.
+fn cuts_of(manifest: &Manifest, all: Range<u64>) -> Option<Vec<Range<u64>>> {
+    let cuts: Vec<_> = manifest.files.iter().map(|file| file.rows.0..file.rows.1).collect();
+    let mut next = all.start;
+    for cut in &cuts {
+        if cut.start != next || cut.end < cut.start {
+            return None;
+        }
+        next = cut.end;
+    }
+    (next == all.end && !cuts.is_empty()).then_some(cuts)
 }
 
 fn other_image(folder: &Path, what: &str, here: &str, there: &str) -> Error {

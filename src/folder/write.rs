@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use arrow_array::RecordBatchReader;
 
-use super::place::{self, Place};
-use super::{FolderOptions, MANIFEST, Manifest};
+use super::place::{self, Create, Place};
+use super::{FolderOptions, MANIFEST, Manifest, split};
 use crate::sink::{Written, live, parquet};
 use crate::{Digest, Error, PatchReader, PatchScan, Result};
 
@@ -40,7 +40,7 @@ pub fn write<R: RecordBatchReader>(
     let place = &*place::of(folder)?;
     let _lock = place.lock()?;
     let old = old(place, folder, options.resume)?;
-    let (image, new) = (scan.source().identity()?, old.is_none());
+    let (image, new) = (Some(scan.source().identity()?), old.is_none());
     let (scan, manifest) = match old {
         None => (scan.clone(), Manifest::plan(scan, image, options)?),
         Some(old) => {
@@ -58,12 +58,13 @@ pub fn write<R: RecordBatchReader>(
 }
 
 /// Why a table can't be continued as another one.
-fn difference(here: &Manifest, old: &Manifest) -> Option<(&'static str, String, String)> {
+pub(super) fn difference(here: &Manifest, old: &Manifest) -> Option<(&'static str, String, String)> {
     // Other versions may write other bytes.
     let (a, b) = (env!("CARGO_PKG_VERSION"), &old.table.version);
     let version = (a != b).then(|| ("version of windrow", a.to_owned(), b.clone()));
     let image = || {
-        let ((a, b), text) = ((here.image, old.image), |page: Option<usize>| page.unwrap_or(0).to_string());
+        let (a, b) = here.image.zip(old.image)?;
+        let text = |page: Option<usize>| page.unwrap_or(0).to_string();
         match a.page == b.page {
             false => Some(("page of the image", text(a.page), text(b.page))),
             true => (a != b).then(|| ("image", a.digest.to_string(), b.digest.to_string())),
@@ -92,7 +93,7 @@ fn fill<R: RecordBatchReader>(
         let part = scan.with_rows(file.rows.0..file.rows.1)?;
         let path = place.name(&file.name);
         live::more();
-        let (reader, target) = (watch(part.reader()?), place.create(&file.name, false)?);
+        let (reader, target) = (watch(part.reader()?), place.create(&file.name, Create::Alone)?);
         manifest.files[i].written = Some(parquet::write_digest(reader, target, &path, &options.parquet)?);
         if said.elapsed() > MANIFEST_EVERY {
             manifest.write(place, false)?;
@@ -121,6 +122,9 @@ fn old(place: &dyn Place, folder: &Path, resume: bool) -> Result<Option<Manifest
             return exists("it holds a table already; --resume continues one, another folder takes a new one");
         }
         return Manifest::find(place);
+    }
+    if there.iter().any(|name| split::is_record(name)) {
+        return exists("splits have filled it: verify makes its manifest, another folder takes a new table");
     }
     if there.iter().any(|name| name.starts_with("part-") && name.ends_with(".parquet")) {
         return exists("it holds part-….parquet files, and no _metadata.json that says what they are");

@@ -14,6 +14,8 @@ pub(crate) struct Selection {
     maps: Vec<Map>,
     /// All that was done, also what no longer shows.
     steps: Vec<Step>,
+    /// The windows that were listed, if any were: a step tells only how many.
+    listed: Option<Arc<[u64]>>,
     /// How many rows.
     len: u64,
 }
@@ -35,7 +37,7 @@ const PIECE: u64 = 1 << 16;
 impl Selection {
     /// All windows of a grid with so many.
     pub(crate) fn all(windows: u64) -> Self {
-        Self { maps: Vec::new(), steps: Vec::new(), len: windows }
+        Self { maps: Vec::new(), steps: Vec::new(), listed: None, len: windows }
     }
 
     /// Whether row numbers are window ids.
@@ -46,6 +48,11 @@ impl Selection {
     /// What was done.
     pub(crate) fn steps(&self) -> &[Step] {
         &self.steps
+    }
+
+    /// The windows that were listed before all other steps, if any were.
+    pub(crate) fn listed(&self) -> Option<&[u64]> {
+        self.listed.as_deref()
     }
 
     /// How many rows.
@@ -147,8 +154,9 @@ impl Selection {
 
     /// The windows of a list, in its order.
     pub(crate) fn list(ids: Vec<u64>) -> Self {
-        let len = ids.len() as u64;
-        Self { maps: vec![Map::List(ids.into())], steps: vec![Step::Windows { count: len }], len }
+        let (len, ids) = (ids.len() as u64, Arc::from(ids));
+        let listed = Some(Arc::clone(&ids));
+        Self { maps: vec![Map::List(ids)], steps: vec![Step::Windows { count: len }], listed, len }
     }
 
     /// Refuses to choose windows once the rows are shuffled: their new order would have to be listed.

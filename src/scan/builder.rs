@@ -250,9 +250,9 @@ impl ScanBuilder {
         self.columns(columns.iter().cloned())
     }
 
-    /// Rows of a batch of tables like that of `scan`, however many they have.
-    pub(crate) fn rows_of_batches(&self, scan: &PatchScan) -> Result<u64> {
-        self.resolve_batch_rows(scan.explain().row_bytes, u64::MAX)
+    /// Rows of a batch of tables like that of `scan`, however many they have, whose rows have so many bytes more.
+    pub(crate) fn rows_of_batches(&self, scan: &PatchScan, more: u64) -> Result<u64> {
+        self.resolve_batch_rows(scan.explain().row_bytes.saturating_add(more), u64::MAX)
     }
 
     /// Checks all of it and makes the plan. Reads no pixel.

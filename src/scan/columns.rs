@@ -111,7 +111,7 @@ fn list(all: &[(String, Column)]) -> String {
 }
 
 /// Bytes of one row of these columns.
-pub(super) fn row_bytes(grid: &Grid, columns: &[Column], dtype: DType, labels: Option<&Labels>) -> u64 {
+pub(crate) fn row_bytes(grid: &Grid, columns: &[Column], dtype: DType, labels: Option<&Labels>) -> u64 {
     let patch = grid.patch_shape().iter().product::<u64>() * dtype.size() as u64;
     let bytes = |column: &Column| match column {
         Column::Window | Column::Start(_) | Column::Map(_) | Column::Share => 8,

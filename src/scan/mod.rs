@@ -5,11 +5,12 @@ mod classes;
 mod columns;
 mod cost;
 mod explain;
+mod json;
 mod mask;
-#[cfg(feature = "parquet")]
 mod replay;
 mod rows;
 mod split;
+mod splits;
 
 use std::fmt;
 use std::ops::Range;
@@ -18,8 +19,13 @@ use std::sync::Arc;
 use arrow_schema::SchemaRef;
 
 pub use builder::ScanBuilder;
+#[cfg(feature = "datafusion")]
+pub(crate) use columns::row_bytes;
 pub use explain::Explain;
 pub use mask::MaskAt;
+pub(crate) use replay::More;
+#[cfg(feature = "datafusion")]
+pub(crate) use rows::first_that;
 pub use split::{Parts, Split};
 
 use crate::encode::Encoder;
@@ -97,7 +103,6 @@ impl PatchScan {
     }
 
     /// The same table as another one was made, of a source that was called as its source was, by its version.
-    #[cfg(feature = "parquet")]
     pub(crate) fn made_as(&self, other: &TableInfo) -> Result<Self> {
         let encoder = self.relabelled(|table| {
             table.version.clone_from(&other.version);
@@ -176,7 +181,7 @@ impl PatchScan {
     }
 
     /// All that engines need to know.
-    #[cfg(any(feature = "polars", feature = "virtual"))]
+    #[cfg(any(feature = "datafusion", feature = "polars", feature = "virtual"))]
     pub(crate) fn plan(&self) -> &Plan {
         &self.0
     }

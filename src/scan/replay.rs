@@ -1,21 +1,30 @@
 //! A table again, from what its metadata says.
 
 use super::{PatchScan, Split};
-use crate::encode::Layout;
 use crate::rows::Step;
 use crate::{AnySource, Error, Result, TableInfo};
+
+/// What the metadata of a table leaves out.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct More<'a> {
+    /// The windows that were listed.
+    pub(crate) windows: Option<&'a [u64]>,
+    /// The rows of a batch; by default those that fit best.
+    pub(crate) batch_rows: Option<u64>,
+}
 
 impl PatchScan {
     /// The table that `table` tells of, of the same image: its windows, columns and rows. Masks and labels are read from
     /// where they were.
     ///
     /// # Errors
-    /// As the methods that made the table; if its mask or labels were an array in memory, or its windows were listed,
-    /// which the metadata does not repeat.
+    /// As the methods that made the table; if its mask or labels were an array in memory, or its windows were listed
+    /// and are not in `more`, since the metadata does not repeat them.
     pub(crate) fn again<S: Into<String>>(
         source: impl Into<AnySource>,
         table: &TableInfo,
         columns: impl IntoIterator<Item = S>,
+        more: More<'_>,
     ) -> Result<Self> {
         let mut builder = Self::builder(source, table.window.clone()).layout(table.layout).wrap(table.wrap);
         builder = builder.dtype(table.dtype).scale(table.scale).offset(table.offset).lossy(true);
@@ -28,12 +37,16 @@ impl PatchScan {
                 builder = builder.label_nodata(nodata);
             }
         }
-        if table.layout != Layout::Columns {
-            builder = builder.columns(columns);
+        builder = builder.columns(columns);
+        if let Some(rows) = more.batch_rows {
+            builder = builder.batch_rows(rows);
         }
         let mut scan = builder.build()?;
         for step in &table.selection {
-            scan = scan.step(step)?;
+            scan = match (step, more.windows) {
+                (Step::Windows { .. }, Some(ids)) => scan.with_windows(ids)?,
+                _ => scan.step(step)?,
+            };
         }
         scan.with_rows(table.rows.0..table.rows.1)
     }

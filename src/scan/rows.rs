@@ -271,7 +271,7 @@ pub(super) fn check_chosen(layout: Layout) -> Result<()> {
 }
 
 /// The first number below `count` of which something holds, as it then does of all that follow; `count` if there is none.
-fn first_that(count: u64, holds: impl Fn(u64) -> bool) -> u64 {
+pub(crate) fn first_that(count: u64, holds: impl Fn(u64) -> bool) -> u64 {
     let (mut low, mut high) = (0, count);
     while low < high {
         let middle = low + (high - low) / 2;

@@ -37,12 +37,26 @@ pub(crate) struct AtomicFile {
 
 impl AtomicFile {
     pub(crate) fn create(name: &Path) -> Result<Self> {
+        Self::beside(name, true)
+    }
+
+    /// The same, where others may be writing the same bytes: the last one's stay.
+    #[cfg(feature = "parquet")]
+    pub(crate) fn create_among_others(name: &Path) -> Result<Self> {
+        Self::beside(name, false)
+    }
+
+    fn beside(name: &Path, alone: bool) -> Result<Self> {
         let fail = |error| Error::io(name, "create", error);
         let target = follow(name).map_err(fail)?;
         let old = check(name, &target).map_err(fail)?;
         let prefix = prefix(&target);
         let (file, temp) = claim(&target, &prefix, old.as_ref()).map_err(fail)?;
-        refuse_others(folder_of(&target), &prefix, &temp).map_err(fail)?;
+        let others = remove_dead(folder_of(&target), &prefix, &temp);
+        if alone && others {
+            let message = "another export is writing it: wait for its end, or choose another target";
+            return Err(fail(io::Error::new(io::ErrorKind::ResourceBusy, message)));
+        }
         if let Some(old) = old {
             // What the umask took away.
             file.set_permissions(old.permissions()).map_err(fail)?;
@@ -231,11 +245,12 @@ fn claim(target: &Path, prefix: &str, old: Option<&fs::Metadata>) -> io::Result<
     Err(io::Error::other("its temporary file is removed again and again"))
 }
 
-/// Removes what dead runs left of the target's temporary files. One that is locked belongs to a process that lives: two
-/// exports into one target are refused.
-fn refuse_others(folder: &Path, prefix: &str, own: &Temp) -> io::Result<()> {
+/// Removes what dead runs left of the target's temporary files, and says whether one is locked: it belongs to a process
+/// that lives.
+fn remove_dead(folder: &Path, prefix: &str, own: &Temp) -> bool {
     // A folder that can be written but not listed has nothing to show.
-    let Ok(entries) = fs::read_dir(folder) else { return Ok(()) };
+    let Ok(entries) = fs::read_dir(folder) else { return false };
+    let mut others = false;
     for path in entries.flatten().map(|entry| entry.path()) {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let letters = name.strip_prefix(prefix).and_then(|name| name.strip_suffix(ENDING));
@@ -250,14 +265,11 @@ fn refuse_others(folder: &Path, prefix: &str, own: &Temp) -> io::Result<()> {
             Ok(()) => {
                 let _ = fs::remove_file(&path);
             }
-            Err(TryLockError::WouldBlock) => {
-                let message = "another export is writing it: wait for its end, or choose another target";
-                return Err(io::Error::new(io::ErrorKind::ResourceBusy, message));
-            }
+            Err(TryLockError::WouldBlock) => others = true,
             Err(TryLockError::Error(_)) => {}
         }
     }
-    Ok(())
+    others
 }
 
 /// Makes a new file as any program does, so that the umask takes away what the user doesn't want; in the place of an

@@ -155,6 +155,15 @@ impl Bucket {
         Ok(found.common_prefixes.iter().filter_map(|prefix| prefix.filename().map(str::to_owned)).collect())
     }
 
+    /// Removes an object, if it is there.
+    pub(crate) fn remove(&self, file: &str) -> Result<()> {
+        let (store, key) = (self.store.clone(), self.key(file));
+        match wait(async move { store.delete(&key).await }) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::io(&self.name(file), "remove", error)),
+            _ => Ok(()),
+        }
+    }
+
     /// The names of the objects directly in here.
     pub(crate) fn list(&self) -> Result<Vec<String>> {
         let (store, root) = (self.store.clone(), self.root.clone());

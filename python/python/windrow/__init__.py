@@ -20,11 +20,12 @@ that gathers only what the query needs. `fold` goes the other way: from values o
 """
 
 from . import _life
+from ._collection import Collection
 from ._explain import Explain
 from ._fold import Fold, fold
 from ._scan import Scan, Split, scan
 from ._windrow import Batch, Schema, __version__
 
-__all__ = ["Batch", "Explain", "Fold", "Scan", "Schema", "Split", "__version__", "fold", "scan"]
+__all__ = ["Batch", "Collection", "Explain", "Fold", "Scan", "Schema", "Split", "__version__", "fold", "scan"]
 
 _life.watch()

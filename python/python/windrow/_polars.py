@@ -100,7 +100,19 @@ def coordinates(scan: Scan) -> dict[str, pl.Expr]:
             place = pl.when(index == count - 1).then(pl.lit(last, pl.Int64)).otherwise(place)
         named[name] = place
         stride *= max(count, 1)
-    return named
+    return {**named, **places(scan, named)}
+
+
+def places(scan: Scan, starts: dict[str, pl.Expr]) -> dict[str, pl.Expr]:
+    """Where the middles of windows lie on the map, in terms of their ids; what the scan has columns for."""
+    asked = [(name, terms) for name, terms in scan._plan.map or [] if name in scan.columns]
+    if not asked:
+        return {}
+    # An axis that the window doesn't slide over is taken whole.
+    y, x = (
+        starts[name].cast(pl.Float64) + middle if sliding else pl.lit(middle) for name, sliding, middle in scan._plan.middles
+    )
+    return {name: pl.lit(a) * x + pl.lit(b) * y + pl.lit(c) for name, (a, b, c) in asked}
 
 
 def patch(scan: Scan, window: str | pl.Expr) -> pl.Expr:

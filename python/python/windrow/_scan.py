@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from . import _rows
 from ._arrays import Source, mapped, resolve
+from ._collection import Collection, listed
 from ._explain import Explain
 from ._progress import Progress, watching
 from ._windrow import Batch, Matrix, Plan, Schema
@@ -34,6 +35,11 @@ Nodata: TypeAlias = "float | Literal['file']"
 Layout: TypeAlias = Literal["tensor", "fixed-shape-tensor", "binary", "columns"]
 
 
+@overload
+def scan(  # type: ignore[overload-overlap]  # a list of paths is no array
+    source: list[Path] | tuple[Path, ...], window_shape: Lengths, *, skip_bad: bool = False, **options: Any
+) -> Collection: ...
+@overload
 def scan(
     source: Source,
     window_shape: Lengths,
@@ -48,6 +54,7 @@ def scan(
     layout: Layout = "tensor",
     wrap: Literal["null", "column"] = "null",
     columns: Iterable[str] | None = None,
+    coords: Literal["pixel", "map"] = "pixel",
     rows: slice | range | tuple[int, int] | None = None,
     dtype: npt.DTypeLike | None = None,
     scale: float | None = None,
@@ -60,10 +67,44 @@ def scan(
     batch_rows: int | None = None,
     batch_bytes: int | None = None,
     page: int | None = None,
+    overview: int | None = None,
     stack: bool = False,
     member: str | None = None,
     raw: str | None = None,
-) -> Scan:
+) -> Scan: ...
+def scan(
+    source: Any,
+    window_shape: Lengths,
+    *,
+    step: Lengths = 1,
+    dilation: Lengths = 1,
+    edge: Edge = "drop",
+    pad: Pads | None = None,
+    pad_mode: PadMode | None = None,
+    pad_value: float = 0,
+    axes: int | str | Sequence[int | str] | None = None,
+    layout: Layout = "tensor",
+    wrap: Literal["null", "column"] = "null",
+    columns: Iterable[str] | None = None,
+    coords: Literal["pixel", "map"] = "pixel",
+    rows: slice | range | tuple[int, int] | None = None,
+    dtype: npt.DTypeLike | None = None,
+    scale: float | None = None,
+    offset: float | None = None,
+    lossy: bool = False,
+    nodata: Nodata | None = None,
+    labels: Source | None = None,
+    label_at: LabelAt = "center",
+    label_nodata: Nodata | None = None,
+    batch_rows: int | None = None,
+    batch_bytes: int | None = None,
+    page: int | None = None,
+    overview: int | None = None,
+    stack: bool = False,
+    member: str | None = None,
+    raw: str | None = None,
+    skip_bad: bool = False,
+) -> Scan | Collection:
     """The sliding windows of an array or image file as a lazy table. Reads no pixel.
 
     Parameters
@@ -72,7 +113,8 @@ def scan(
         An array: numpy's in any strides, also read-only, broadcast or a `numpy.memmap`; or any object on the CPU with
         DLPack, the buffer protocol or numpy's array interface. It is not copied, and it is kept alive by every batch
         that points into it; what is written to it later is seen by batches that are made later. Arrays in foreign byte
-        order are converted, which copies. Or the path of a file.
+        order are converted, which copies. Or the path of a file. A list of paths, a folder of images or a pattern such as
+        "tiles/*.tif" are many images, and give a `Collection`.
     window_shape
         Pixels of a window on each window axis: the leading axes, unless `axes` names others. Axes that the window does
         not name are taken whole.
@@ -93,6 +135,9 @@ def scan(
         What tells such rows in layout "columns": "null", all their columns are null; or "column", a column ``valid``.
     columns
         Only these columns. Without "patch", no pixel is read.
+    coords
+        "pixel": where windows start. "map": also where their middles lie on the map, in columns ``easting`` and
+        ``northing``, or ``longitude`` and ``latitude``; the image is a GeoTIFF. `columns` may name these too.
     rows
         Only these windows: a slice or range of step 1, or (start, stop).
     dtype, scale, offset, lossy
@@ -108,12 +153,16 @@ def scan(
         The size of a batch. Default: about 2 MiB.
     page, stack
         Which image of a file with several, or all pages of a TIFF as one array with an axis ``page`` in front.
+    overview
+        A reduced copy of the image: which overview of a TIFF file, from 0, as GDAL counts them.
     member
         The array of an archive with several, by name. As part of the path, it does for labels and masks too:
         ``"scene.npz/name"``.
     raw
         What a file without a header holds: type, byte order and shape, ``"u16le:4096x4096"``; ``"@512"`` behind it is the
         byte where it starts.
+    skip_bad
+        Of many images: leave out those that are broken, or unlike the first; see `Collection.skipped`.
     """
     options = dict(
         window_shape=_lengths("window_shape", window_shape),
@@ -127,6 +176,7 @@ def scan(
         layout=layout,
         wrap=wrap,
         columns=None if columns is None else [columns] if isinstance(columns, str) else list(columns),
+        coords=coords,
         dtype=None if dtype is None else np.dtype(dtype).name,
         scale=1.0 if scale is None else float(scale),
         offset=0.0 if offset is None else float(offset),
@@ -138,10 +188,21 @@ def scan(
         batch_rows=_count("batch_rows", batch_rows),
         batch_bytes=_count("batch_bytes", batch_bytes),
         page=_count("page", page),
+        overview=_count("overview", overview),
         stack=bool(stack),
         member=member,
         raw=raw,
     )
+    paths = listed(source)
+    if paths is not None:
+        head = None
+        if rows is not None:
+            start, head = (rows.start or 0, rows.stop) if isinstance(rows, (slice, range)) else rows
+            if start != 0 or getattr(rows, "step", None) not in (None, 1) or (head is not None and head < 0):
+                raise ValueError("rows: of several images only the first can be chosen: expected (0, stop)")
+        return Collection._make(paths, options, bool(skip_bad), head)
+    if skip_bad:
+        raise ValueError("skip_bad: goes with several images, a folder or a pattern")
     made = Scan._make(resolve(source), options)
     return made if rows is None else made._then("with_rows", *_bounds(rows, len(made)))
 
@@ -292,6 +353,14 @@ class Scan:
     def shard(self, index: int, of: int) -> Scan:
         """Part `index`, from 0, of `of` parts: together they are all rows, and no two have one in common."""
         return self._then("shard", *_lengths("shard", (index, of)))
+
+    def splits(self, of: int | None = None, *, bytes: int | str | None = None) -> list[Scan]:
+        """The table in `of` parts to be read by several processes or machines, or as many as it takes for about so many
+        `bytes` (or "256MiB") of rows each. Together they are all rows, in order, and no two have one in common; where they
+        can, they begin where a strip or tile of the file does. A split of a file is pickled as its path and options."""
+        count = None if of is None else _lengths("splits", of)[0]
+        rows = self._plan.splits(count, None if bytes is None else str(bytes))
+        return [self._then("with_rows", *bounds) for bounds in rows]
 
     def skip(self, rows: int) -> Scan:
         """All but the first rows: what is left of a pass that ended there."""

@@ -11,7 +11,7 @@ use arrow_schema::{ArrowError, SchemaRef};
 
 use super::{Take, Wanted, read_head};
 use crate::fold::values::Column;
-use crate::{Error, Result, TableInfo};
+use crate::{Error, Result, TableInfo, collection};
 
 /// Batches of a file that is opened anew each time, or of standard input.
 pub(crate) struct IpcInput {
@@ -40,7 +40,10 @@ impl IpcInput {
     }
 
     pub(super) fn table(&self) -> Result<Option<TableInfo>> {
-        let table = |batches: &Batches| TableInfo::from_schema(&batches.schema);
+        let table = |batches: &Batches| match batches.schema.metadata.contains_key(collection::METADATA_KEY) {
+            true => Err(collection::no_single_image(&self.path)),
+            false => TableInfo::from_schema(&batches.schema),
+        };
         match &self.once {
             None => table(&self.open()?),
             Some(once) => {

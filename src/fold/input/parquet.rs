@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use arrow_buffer::Buffer;
 use parquet::errors::ParquetError;
-use parquet::file::metadata::RowGroupMetaData;
+use parquet::file::metadata::{KeyValue, RowGroupMetaData};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::file::statistics::Statistics;
 use parquet::schema::types::SchemaDescriptor;
@@ -17,7 +17,7 @@ use parquet::schema::types::SchemaDescriptor;
 use self::column::{Cells, Of};
 use super::{Take, Wanted};
 use crate::fold::values::{Column, missing, value_name};
-use crate::{Error, METADATA_KEY, Result, TableInfo};
+use crate::{Error, METADATA_KEY, Result, TableInfo, collection};
 
 /// Bytes of values that are read at once, about.
 const PIECE_BYTES: usize = 1 << 20;
@@ -41,6 +41,10 @@ impl ParquetInput {
     /// What the file says of its windows.
     pub(super) fn table(&self) -> Result<Option<TableInfo>> {
         let metadata = self.reader.metadata().file_metadata().key_value_metadata();
+        let of_several = |pair: &KeyValue| pair.key == collection::METADATA_KEY;
+        if metadata.is_some_and(|pairs| pairs.iter().any(of_several)) {
+            return Err(collection::no_single_image(&self.path));
+        }
         let value =
             metadata.into_iter().flatten().find(|pair| pair.key == METADATA_KEY).and_then(|pair| pair.value.as_ref());
         let Some(json) = value else { return Ok(None) };

@@ -23,6 +23,7 @@ use super::chunk::PatchChunk;
 use super::coords::Coordinates;
 use super::flat::Flat;
 use super::patch::{Patches, is_patch};
+use super::texts::{Texts, is_texts};
 use super::{ParquetOptions, group_rows, properties, types};
 use crate::Error;
 use crate::sink::Compression;
@@ -52,6 +53,7 @@ enum Column {
     Patches(Box<PatchChunk>),
     /// `None` until the row group has a row.
     Coordinates(Option<Box<Coordinates>>),
+    Texts(Option<Box<Texts>>),
     Flat(Option<Box<Flat>>),
 }
 
@@ -73,6 +75,8 @@ impl<'a, W: Write + Send> FileWriter<'a, W> {
                 Column::Patches(Box::new(chunk))
             } else if matches!(field.data_type(), DataType::Int64 | DataType::UInt64) && !field.is_nullable() {
                 Column::Coordinates(None)
+            } else if is_texts(field) {
+                Column::Texts(None)
             } else {
                 Column::Flat(None)
             });
@@ -118,6 +122,9 @@ impl<'a, W: Write + Send> FileWriter<'a, W> {
                     let new = || Box::new(Coordinates::new(self.schema.column(i), values.data_type()));
                     numbers.get_or_insert_with(new).push(values);
                 }
+                Column::Texts(texts) => {
+                    texts.get_or_insert_with(|| Box::new(Texts::new(self.schema.column(i)))).push(values);
+                }
                 Column::Flat(flat) => {
                     let new = || Box::new(Flat::new(self.schema.column(i), self.properties.clone()));
                     flat.get_or_insert_with(new).push(values)?;
@@ -141,6 +148,7 @@ impl<'a, W: Write + Send> FileWriter<'a, W> {
             let encoded = match column {
                 Column::Patches(_) => None,
                 Column::Coordinates(numbers) => numbers.take().map(|n| n.close(&self.compressors, self.compression)),
+                Column::Texts(texts) => texts.take().map(|texts| texts.close(&self.compressors, self.compression)),
                 Column::Flat(flat) => flat.take().map(|flat| flat.close()),
             };
             if let Some(encoded) = encoded {

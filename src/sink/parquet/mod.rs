@@ -7,6 +7,7 @@ mod file;
 mod flat;
 mod levels;
 mod patch;
+mod texts;
 mod types;
 
 use std::io::Write;
@@ -179,6 +180,8 @@ fn width(of: &DataType) -> u64 {
     match of {
         DataType::FixedSizeList(field, n) => width(field.data_type()).saturating_mul(*n as u64),
         DataType::FixedSizeBinary(n) => *n as u64,
+        // A path, where every row has another one.
+        DataType::Dictionary(..) => 64,
         other => other.primitive_width().unwrap_or(1) as u64,
     }
 }

@@ -11,11 +11,12 @@ use parquet::errors::Result;
 use parquet::file::metadata::KeyValue;
 use parquet::schema::types::{SchemaDescriptor, Type, TypePtr};
 
+use super::texts::is_texts;
 use crate::Error;
 
 /// The Parquet schema; lists have the names that Arrow's own writers give them.
 pub(super) fn schema(schema: &Schema) -> crate::Result<SchemaDescriptor> {
-    for field in schema.fields() {
+    for field in schema.fields().iter().filter(|field| !is_texts(field)) {
         refuse_unknown(field, field.data_type())?;
     }
     let build = || {
@@ -51,10 +52,12 @@ fn of(field: &Field) -> Result<TypePtr> {
         DataType::Float32 => Physical::FLOAT,
         DataType::Float64 => Physical::DOUBLE,
         DataType::Int64 | DataType::UInt64 => Physical::INT64,
+        DataType::Dictionary(..) => Physical::BYTE_ARRAY,
         DataType::Float16 | DataType::FixedSizeBinary(_) => Physical::FIXED_LEN_BYTE_ARRAY,
         _ => Physical::INT32,
     };
     let logical = match field.data_type() {
+        DataType::Dictionary(..) => Some(LogicalType::String),
         DataType::Float16 => Some(LogicalType::Float16),
         DataType::UInt8 => Some(LogicalType::integer(8, false)),
         DataType::UInt16 => Some(LogicalType::integer(16, false)),

@@ -1,17 +1,74 @@
-//! Texts that users type, and the hints when they mistype them.
+//! Texts that users type, at the command line or in SQL, and the hints when they mistype them.
 
 use std::ops::{Bound, RangeBounds};
 use std::str::FromStr;
 
 use bytesize::ByteSize;
 
-use crate::{Error, Pads, Result};
+use crate::{Edge, Error, PadMode, Pads, Result, WindowSpec};
 
 /// What stands between the numbers of axes.
 const BY: [char; 2] = ['x', 'X'];
 
+/// The windows as users write them, an argument each.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct SpecText<'a> {
+    pub(crate) window: Option<&'a str>,
+    pub(crate) step: Option<&'a str>,
+    pub(crate) dilation: Option<&'a str>,
+    pub(crate) axes: Option<&'a str>,
+    pub(crate) edge: Option<&'a str>,
+    pub(crate) pad: Option<&'a str>,
+    pub(crate) pad_mode: Option<&'a str>,
+    pub(crate) pad_value: Option<&'a str>,
+}
+
+impl SpecText<'_> {
+    /// The windows that were asked for, if there is a shape.
+    pub(crate) fn resolve(&self) -> Result<Option<WindowSpec>> {
+        let Some(window) = self.window else { return Ok(None) };
+        let mut spec = WindowSpec::new(shape("window", window)?);
+        if let Some(step) = self.step {
+            spec.step = shape("step", step)?;
+        }
+        if let Some(dilation) = self.dilation {
+            spec.dilation = shape("dilation", dilation)?;
+        }
+        let padding = [("pad", self.pad), ("pad-mode", self.pad_mode), ("pad-value", self.pad_value)];
+        let given = padding.iter().find(|(_, value)| value.is_some());
+        spec.edge = match (self.edge, given) {
+            (Some("pad"), _) | (None, Some(_)) => Edge::Pad,
+            (Some(edge), Some((name, _))) => {
+                return Err(Error::argument("edge", format!("--{name} goes with --edge pad, not with {edge:?}")));
+            }
+            (None | Some("drop"), None) => Edge::Drop,
+            (Some("shift"), None) => Edge::Shift,
+            (Some(other), None) => {
+                return Err(Error::argument("edge", format!("{other:?} is not one of drop, shift, pad")));
+            }
+        };
+        if let Some(pad) = self.pad {
+            spec.pad = pads(pad)?;
+        }
+        if let Some(mode) = self.pad_mode {
+            spec.pad_mode = mode.parse()?;
+        }
+        if let Some(value) = self.pad_value {
+            if spec.pad_mode != PadMode::Constant {
+                let message = format!("only --pad-mode constant adds a value, not {}", spec.pad_mode);
+                return Err(Error::argument("pad_value", message));
+            }
+            spec.pad_value = value.parse()?;
+        }
+        if let Some(axes) = self.axes {
+            spec = spec.axes(axes.split(',').map(str::trim));
+        }
+        Ok(Some(spec))
+    }
+}
+
 /// `8x8`, or `8`.
-pub(super) fn shape(name: &'static str, text: &str) -> Result<Vec<u64>> {
+pub(crate) fn shape(name: &'static str, text: &str) -> Result<Vec<u64>> {
     let numbers: Option<Vec<u64>> = text.split(BY).map(|part| part.parse().ok()).collect();
     numbers.ok_or_else(|| {
         let wanted = match name {
@@ -28,7 +85,7 @@ pub(super) fn shape(name: &'static str, text: &str) -> Result<Vec<u64>> {
 }
 
 /// `3`, `3x0` or `1,2x0,0`: before and after each axis; `same` is `None`.
-pub(super) fn pads(text: &str) -> Result<Option<Pads>> {
+pub(crate) fn pads(text: &str) -> Result<Option<Pads>> {
     if text == "same" {
         return Ok(None);
     }
@@ -45,7 +102,7 @@ pub(super) fn pads(text: &str) -> Result<Option<Pads>> {
 }
 
 /// `0..1000`, `5..`, `..10`.
-pub(super) fn rows(text: &str) -> Result<impl RangeBounds<u64> + use<>> {
+pub(crate) fn rows(text: &str) -> Result<impl RangeBounds<u64> + use<>> {
     bounds(text, "..").ok_or_else(|| {
         // What was probably meant: Python's sign, or another one.
         let other = [":", "-", ","].iter().find(|sign| bounds(text, sign).is_some());
@@ -62,7 +119,7 @@ fn bounds(text: &str, sign: &str) -> Option<(Bound<u64>, Bound<u64>)> {
 }
 
 /// A number, or a fraction: `1/255`.
-pub(super) fn factor(name: &'static str, text: &str) -> Result<f64> {
+pub(crate) fn factor(name: &'static str, text: &str) -> Result<f64> {
     let Some((above, below)) = text.split_once('/') else { return number(name, text) };
     match (above.trim().parse::<f64>(), below.trim().parse::<f64>()) {
         (Ok(above), Ok(below)) if below != 0.0 => Ok(above / below),
@@ -71,13 +128,13 @@ pub(super) fn factor(name: &'static str, text: &str) -> Result<f64> {
 }
 
 /// `4MiB`, `64k`, `1000000`.
-pub(super) fn bytes(name: &'static str, text: &str) -> Result<u64> {
+pub(crate) fn bytes(name: &'static str, text: &str) -> Result<u64> {
     let size = text.parse::<ByteSize>();
     size.map(|size| size.0).map_err(|_| Error::argument(name, format!("{text:?} is not a size such as 4MiB")))
 }
 
 /// Any number.
-pub(super) fn number<T: FromStr>(name: &'static str, text: &str) -> Result<T> {
+pub(crate) fn number<T: FromStr>(name: &'static str, text: &str) -> Result<T> {
     let kind = if std::any::type_name::<T>() == "f64" { "a number" } else { "a whole number from 0" };
     text.parse().map_err(|_| Error::argument(name, format!("{text:?} is not {kind}")))
 }

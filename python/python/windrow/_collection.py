@@ -1,0 +1,136 @@
+"""`Collection`: many images as one table."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ._progress import Progress, watching
+from ._windrow import Batch, Schema, several
+from ._windrow import Collection as Tiles
+
+
+def listed(source: Any) -> list[str] | None:
+    """The files that are meant, if these are several: a list of paths, a folder, or a pattern."""
+    if isinstance(source, (str, os.PathLike)):
+        found = several(os.fspath(source))
+        return None if found is None else [os.fspath(path) for path in found]
+    if isinstance(source, (list, tuple)) and source and all(isinstance(path, (str, os.PathLike)) for path in source):
+        paths: list[str] = []
+        for path in source:
+            found = several(os.fspath(path))
+            paths += [os.fspath(path)] if found is None else [os.fspath(file) for file in found]
+        return paths
+    return None
+
+
+class Collection:
+    """The windows of many images as one table, as a plan. Made by `scan`, of a list of paths, a folder or a pattern.
+
+    Any Arrow library takes it as it is, and iterating gives Arrow batches. The column ``image`` says which image a window
+    is of, ``window`` is the number of the row through all images, and coordinates are within the image. Reading starts
+    at once: images are opened when they are near. `len` and `explain` read the headers of all.
+    """
+
+    __slots__ = ("_head", "_options", "_paths", "_skip_bad", "_tiles")
+
+    def __init__(self) -> None:
+        raise TypeError("a Collection is made by windrow.scan([path, path, ...], window_shape, ...)")
+
+    @classmethod
+    def _make(cls, paths: Sequence[str], options: Mapping[str, Any], skip_bad: bool, head: int | None = None) -> Collection:
+        self = object.__new__(cls)
+        self._paths, self._options, self._skip_bad, self._head = paths, options, skip_bad, head
+        for name in ("labels", "label_nodata"):
+            if options[name] is not None:
+                raise ValueError(f"{name}: expected one image, not several")
+        self._tiles = Tiles(list(paths), dict(options), skip_bad=skip_bad, head=head)
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Collection._make, (self._paths, self._options, self._skip_bad, self._head)
+
+    def __len__(self) -> int:
+        return self._tiles.num_rows()
+
+    @property
+    def images(self) -> list[str]:
+        """The paths of the images, in the order of the table."""
+        return [os.fspath(path) for path in self._tiles.paths]
+
+    @property
+    def patch_shape(self) -> tuple[int, ...]:
+        """Pixels of a patch on each axis."""
+        return tuple(self._tiles.patch_shape)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of the pixels in the table."""
+        return np.dtype(self._tiles.dtype)
+
+    @property
+    def columns(self) -> list[str]:
+        """The names of the columns."""
+        return self.schema.names
+
+    @property
+    def schema(self) -> Schema:
+        """The Arrow schema, for any Arrow library."""
+        return self._tiles.schema()
+
+    @property
+    def skipped(self) -> list[dict[str, Any]]:
+        """With ``skip_bad``: what the pass that was started last left out so far, and why. ``rows`` is how many rows of an
+        image are in the table all the same: those before the place where a large file turned out to be broken."""
+        return [dict(image=image, error=error, rows=rows) for image, error, rows in self._tiles.skipped]
+
+    def head(self, rows: int) -> Collection:
+        """The first rows alone; no more images are opened than they need."""
+        return Collection._make(self._paths, self._options, self._skip_bad, min(rows, rows if self._head is None else self._head))
+
+    def explain(self) -> dict[str, Any]:
+        """What this table gives. Reads the headers of all images."""
+        facts: dict[str, Any] = json.loads(self._tiles.explain()[1])
+        return facts
+
+    def __repr__(self) -> str:
+        return f"<windrow.Collection of {len(self._paths)} images: {', '.join(self.columns)}>"
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self._tiles.batches()
+
+    def __arrow_c_schema__(self) -> object:
+        """The schema as a capsule of the Arrow C data interface."""
+        return self.schema.__arrow_c_schema__()
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """A new stream of all batches as a capsule of the Arrow C stream interface."""
+        return self._tiles.stream()
+
+    def write_parquet(
+        self, path: str | os.PathLike[str], *, compression: str = "zstd:1", progress: Progress = False
+    ) -> int:
+        """Writes the table into a Parquet file, which appears when it is whole; gives its size in bytes. See
+        `Scan.write_parquet`; a `progress` reads the headers of all images first."""
+        with watching(progress, len(self) if progress else 0) as told:
+            return self._tiles.write_parquet(os.fspath(path), compression, told)[1]
+
+    def write_ipc(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        stream: bool = False,
+        compression: str = "zstd:1",
+        progress: Progress = False,
+    ) -> int:
+        """Writes the table into an Arrow IPC file, or as a stream into one; gives its size in bytes. See
+        `Scan.write_ipc`."""
+        with watching(progress, len(self) if progress else 0) as told:
+            return self._tiles.write_ipc(os.fspath(path), compression, stream, told)[1]
+
+
+__all__ = ["Collection"]

@@ -1,0 +1,108 @@
+//! A table by the names and texts of its options, as SQL and the command line give them.
+
+use crate::parse::{self, SpecText};
+use crate::{AnySource, DType, Error, Layout, Nodata, PatchScan, Result};
+
+/// What an option may be called.
+const NAMES: [&str; 19] = [
+    "window",
+    "step",
+    "dilation",
+    "axes",
+    "edge",
+    "pad",
+    "pad_mode",
+    "pad_value",
+    "page",
+    "rows",
+    "layout",
+    "dtype",
+    "scale",
+    "offset",
+    "lossy",
+    "nodata",
+    "labels",
+    "label_at",
+    "label_nodata",
+];
+
+/// The scan of the image at a path, with options by name: those of the command line, `window` at least. Reads no pixel.
+///
+/// ```no_run
+/// let scan = windrow::datafusion::scan_of("scene.tif", [("window", "8x8"), ("step", "2"), ("pad_mode", "reflect")])?;
+/// # Ok::<(), windrow::Error>(())
+/// ```
+///
+/// # Errors
+/// If an option is not known, comes twice, or is none for this image.
+pub fn scan_of<'a>(image: &str, options: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<PatchScan> {
+    let mut given = [None; NAMES.len()];
+    for (name, text) in options {
+        let known = name.trim().to_ascii_lowercase().replace('-', "_");
+        let Some(place) = NAMES.iter().position(|own| *own == known) else {
+            let message = format!("no option {name:?}: there are {}", NAMES.join(", "));
+            return Err(Error::argument("table", message));
+        };
+        if given[place].replace(text.trim()).is_some() {
+            return Err(Error::argument("table", format!("{known} is given twice")));
+        }
+    }
+    let [
+        window,
+        step,
+        dilation,
+        axes,
+        edge,
+        pad,
+        pad_mode,
+        pad_value,
+        page,
+        rows,
+        layout,
+        dtype,
+        scale,
+        offset,
+        lossy,
+        nodata,
+        labels,
+        label_at,
+        label_nodata,
+    ] = given;
+    let spec = SpecText { window, step, dilation, axes, edge, pad, pad_mode, pad_value }.resolve()?;
+    let spec = spec.ok_or_else(|| {
+        Error::argument("window", "expected pixels of a window on each axis, such as window => '8x8' or window=8x8")
+    })?;
+    let page = page.map(|text| parse::number("page", text)).transpose()?;
+    let mut builder = PatchScan::builder(AnySource::open(image, page)?, spec);
+    if let Some(rows) = rows {
+        builder = builder.rows(parse::rows(rows)?);
+    }
+    if let Some(layout) = layout {
+        builder = builder.layout(layout.parse::<Layout>()?);
+    }
+    if let Some(dtype) = dtype {
+        builder = builder.dtype(dtype.parse::<DType>()?);
+    }
+    if let Some(scale) = scale {
+        builder = builder.scale(parse::factor("scale", scale)?);
+    }
+    if let Some(offset) = offset {
+        builder = builder.offset(parse::number("offset", offset)?);
+    }
+    if let Some(lossy) = lossy {
+        let lossy = lossy.to_ascii_lowercase().parse();
+        builder = builder.lossy(lossy.map_err(|_| Error::argument("lossy", "expected true or false"))?);
+    }
+    if let Some(nodata) = nodata {
+        builder = builder.nodata(nodata.parse::<Nodata>()?);
+    }
+    if let Some(labels) = labels {
+        builder = builder.labels(AnySource::open(labels, None)?, label_at.unwrap_or("center").parse()?);
+    } else if label_at.is_some() {
+        return Err(Error::argument("label_at", "goes with labels"));
+    }
+    if let Some(nodata) = label_nodata {
+        builder = builder.label_nodata(nodata.parse::<Nodata>()?);
+    }
+    builder.build()
+}

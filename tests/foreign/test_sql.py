@@ -1,0 +1,191 @@
+"""The same questions by DataFusion in the program, and by others over the exported files: the same answers."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pytest
+import tifffile
+from harness import MIB, WINDROW, export, measured, read_arrow, windrow
+from reference import windows
+
+HEIGHT, WIDTH, WINDOW = 120, 90, (6, 5)
+
+BUILT = windrow("sql", "--help").returncode == 0
+pytestmark = pytest.mark.skipif(not BUILT, reason="this build has no SQL: it needs the feature datafusion")
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("sql") / "image.tif"
+    pixels = np.random.default_rng(3).integers(0, 4000, (HEIGHT, WIDTH), "uint16")
+    tifffile.imwrite(path, pixels, rowsperstrip=16, compression="zlib")
+    return path
+
+
+@pytest.fixture(scope="module")
+def stored(image: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("stored")
+    return {end: export(image, folder / f"t.{end}", "--window", "6x5", "--step", "2") for end in ("parquet", "arrow")}
+
+
+def sql(query: str, out: Path, *tables: str) -> pa.Table:
+    args = [arg for table in tables for arg in ("--table", table)]
+    run = windrow("sql", query, "-q", "-o", out, *args)
+    assert run.returncode == 0 and run.stderr == b"", run.stderr
+    return read_arrow(out)
+
+
+#: What every engine understands; of a patch, what each has a name for is told apart below.
+QUERIES = [
+    'select "window", y, x from t where y between 10 and 20 and x in (4, 8, 15, 16, 23, 42) order by "window"',
+    "select y, count(*) as n, min(x) as a, max(x) as b from t where x > 7 group by y order by y",
+    'select count(*) as n, sum("window") as s from t where not (y < 50 or x > 30)',
+    'select "window" from t where (y + x) % 12 = 4 and "window" > 100 order by "window" desc limit 17',
+    'select a.y, count(*) as n from t a join t b on a.y = b.x where b.y = 4 group by a.y order by a.y',
+    'select "window", y from t order by y desc, x limit 9 offset 3',
+    "select count(*) as n from t where y > 10000",
+    'select y / 20 as block, avg(x) as mean from t group by y / 20 order by block',
+]
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_engines_agree(query: str, image: Path, stored: dict[str, Path], tmp_path: Path) -> None:
+    table = f"t={image},window=6x5,step=2"
+    answer = sql(query, tmp_path / "a.arrow", table)
+    # Of the files, the same engine and another.
+    for end, path in stored.items():
+        assert sql(query, tmp_path / f"{end}.arrow", f"t={path}").equals(answer)
+    with duckdb.connect() as other:
+        other.execute(f"create view t as select * from '{stored['parquet']}'")
+        # Division of integers is `//` there.
+        theirs = other.execute(query.replace("y / 20", "y // 20")).fetchall()
+    assert [tuple(row.values()) for row in answer.to_pylist()] == theirs
+    frame = pl.SQLContext(t=pl.scan_parquet(stored["parquet"]))
+    if " / " not in query and "join" not in query:
+        assert [tuple(row.values()) for row in answer.to_pylist()] == frame.execute(query).collect().rows()
+    for end in ("parquet", "arrows"):
+        assert sql(query, tmp_path / f"a.{end}", table).to_pylist() == answer.to_pylist()
+    assert windrow("sql", query, "-q", "-o", tmp_path / "a.csv", "-t", table).returncode == 0
+    csv = pl.read_csv(tmp_path / "a.csv")
+    assert csv.columns == answer.column_names and csv.rows() == [tuple(row.values()) for row in answer.to_pylist()]
+
+
+def test_pixels_are_those_of_numpy(image: Path, tmp_path: Path) -> None:
+    query = """select patch, patch_mean(patch) as mean, patch_std(patch) as std, patch_min(patch) as least,
+        patch_max(patch) as most, patch_quantile(patch, 0.9) as q, patch_sum(patch) as total, patch[2][3] as one
+        from t where y between 7 and 40 and x <> 3 order by "window" """
+    answer = sql(query, tmp_path / "a.arrow", f"t={image},window=6x5")
+    corners, patches = windows(np.asarray(tifffile.imread(image)), WINDOW)
+    patches = patches[(corners[:, 0] >= 7) & (corners[:, 0] <= 40) & (corners[:, 1] != 3)]
+    got = pl.from_arrow(answer)
+    assert isinstance(got, pl.DataFrame)
+    assert np.array_equal(got["patch"].to_numpy(), patches)
+    flat = patches.reshape(len(patches), -1)
+    assert np.array_equal(got["least"].to_numpy(), flat.min(1)) and got["least"].dtype == pl.UInt16
+    assert np.array_equal(got["most"].to_numpy(), flat.max(1))
+    assert np.array_equal(got["total"].to_numpy(), flat.sum(1))
+    assert np.array_equal(got["one"].to_numpy(), patches[:, 1, 2])
+    np.testing.assert_allclose(got["mean"].to_numpy(), flat.mean(1), rtol=1e-12)
+    np.testing.assert_allclose(got["std"].to_numpy(), flat.std(1), rtol=1e-12)
+    np.testing.assert_allclose(got["q"].to_numpy(), np.quantile(flat, 0.9, axis=1), rtol=1e-12)
+
+
+def test_labels_are_joined(image: Path, tmp_path: Path) -> None:
+    pl.DataFrame({"y": [7, 9, 500], "x": [7, 12, 1], "label": ["cat", "dog", "far"]}).write_parquet(tmp_path / "l.parquet")
+    query = 'select label, "window", patch from t join l using (y, x) order by label'
+    answer = sql(query, tmp_path / "a.parquet", f"t={image},window=6x5", f"l={tmp_path}/l.parquet")
+    assert [row["label"] for row in answer.to_pylist()] == ["cat", "dog"]
+    pixels = np.asarray(tifffile.imread(image))
+    assert answer["patch"][0].as_py() == pixels[7:13, 7:12].tolist()
+    assert answer["patch"][1].as_py() == pixels[9:15, 12:17].tolist()
+
+
+def test_what_comes_back_is_folded(image: Path, tmp_path: Path) -> None:
+    query = 'select "window", y, x, patch_max(patch) as prediction from t'
+    sql(query, tmp_path / "p.parquet", f"t={image},window=6x5")
+    run = windrow("fold", tmp_path / "p.parquet", "--like", image, "--window", "6x5", "-q", "-o", tmp_path / "m.npy")
+    assert run.returncode == 0, run.stderr
+    expected = windows(np.asarray(tifffile.imread(image)), WINDOW)[1].max((1, 2)).reshape(HEIGHT - 5, WIDTH - 4)
+    assert np.array_equal(np.load(tmp_path / "m.npy"), expected)
+
+
+def test_on_the_terminal(image: Path) -> None:
+    call = f"patches('{image}', window => '6x5', step => 2)"
+    run = windrow("sql", f"select count(*) as n from {call} where y = 4")
+    assert (run.returncode, run.stdout.split()) == (0, [b"n", b"43"])
+    run = windrow("sql", f"select y, patch from {call}", "--limit", "3")
+    lines = run.stdout.decode().splitlines()
+    assert len(lines) == 4 and all(line.endswith("…") and len(line) < 80 for line in lines[1:])
+    assert b"more rows" in run.stderr
+    run = windrow("sql", f"explain select patch from {call} where y between 10 and 19 and x < 5")
+    assert b"rows=15 of 2494, bytes=900 B" in run.stdout, run.stdout
+    run = windrow("sql", f"select y from {call}", "--limit", "0")
+    assert len(run.stdout.splitlines()) == 2494 + 1
+
+
+@pytest.mark.parametrize(
+    ("query", "tables", "message"),
+    [
+        ("selec", [], "SQL: Expected: an SQL statement, found: selec"),
+        ("select 1; select 2", [], "SQL: "),
+        ("select nope from t", ["t={image},window=6x5"], "No field named nope"),
+        ("select * from t", [], "table 'datafusion.public.t' not found"),
+        ("select patch_mean(y) from t", ["t={image},window=6x5"], "expected patches"),
+        ("select patch_mean(patch) from t", ["t={image},window=6x5,layout=binary"], "layout binary"),
+        ("select 1", ["t={image}"], "--window: expected pixels of a window"),
+        ("select 1", ["t={image},window=6x5,wide=1"], '--table: no option "wide": there are window, step'),
+        ("select 1", ["t={image},window=6x5,step=0"], "step 0: expected at least 1"),
+        ("select 1", ["{image}"], "--table: "),
+        ("select 1", ["t=/no/such.tif,window=6x5"], "/no/such.tif: cannot open"),
+        ("select 1", ["t=/no/such.parquet"], "/no/such.parquet: cannot open"),
+        ("select 1", ["t={image},window=600x5"], "window 600"),
+        ("select sqrt('a')", [], "SQL: "),
+        ("select 1/0", [], "SQL: "),
+    ],
+)
+def test_errors_are_one_line(query: str, tables: list[str], message: str, image: Path) -> None:
+    args = [arg for table in tables for arg in ("--table", table.format(image=image))]
+    run = windrow("sql", query, *args)
+    lines = run.stderr.decode().splitlines()
+    assert run.returncode == 1 and len(lines) == 1 and message in lines[0], run.stderr
+    assert lines[0].startswith("windrow: ") and "backtrace" not in lines[0].lower()
+
+
+def test_a_file_is_whole_or_not_there(image: Path, tmp_path: Path) -> None:
+    out = tmp_path / "a.parquet"
+    out.write_bytes(b"old")
+    broken = tmp_path / "broken.tif"
+    data = bytearray(image.read_bytes())
+    # The last strips; tifffile writes the directory before them.
+    data[len(data) // 2 :] = bytes(len(data) - len(data) // 2)
+    broken.write_bytes(data)
+    run = windrow("sql", "select patch from t", "-o", out, "-t", f"t={broken},window=6x5")
+    assert run.returncode == 1 and len(run.stderr.splitlines()) == 1, run.stderr
+    assert out.read_bytes() == b"old" and sorted(os.listdir(tmp_path)) == ["a.parquet", "broken.tif"]
+    run = windrow("sql", "select patch from t", "-o", image, "-t", f"t={image},window=6x5")
+    assert run.returncode == 1 and b"ending" in run.stderr
+
+
+def test_memory_is_bounded(tmp_path: Path) -> None:
+    """780 MiB of rows, by way of the sink and of COPY."""
+    image = tmp_path / "image.npy"
+    np.save(image, np.random.default_rng(1).integers(0, 256, (1000, 830), "uint8"))
+    table = f"t={image},window=32x32,layout=binary"
+    base = measured("sql", "select 1").rss
+    query = 'select "window", patch from t'
+    for args in [
+        ["sql", query, "-q", "-o", tmp_path / "a.parquet", "-t", table],
+        ["sql", f"copy ({query}) to '{tmp_path}/b.parquet'", "-t", table],
+    ]:
+        run = measured(*args, timeout=300)
+        assert run.code == 0, run.stderr
+        assert run.rss < base + 480 * MIB, run.rss
+    for name in ("a", "b"):
+        assert pl.scan_parquet(tmp_path / f"{name}.parquet").select(pl.len()).collect().item() == 969 * 799
