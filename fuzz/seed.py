@@ -137,7 +137,7 @@ def texts() -> None:
         seed("arguments", text)
     with tempfile.TemporaryDirectory() as folder:
         np.save(f"{folder}/image.npy", pixels((9, 11), "u2"))
-        for args in [["--step", "2"], ["--edge", "pad", "--layout", "binary"], ["--shuffle", "3", "--sample", "9", "--dtype", "f4", "--lossy"]]:
+        for args in [["--step", "2"], ["--edge", "pad", "--layout", "binary"], ["--shuffle", "3", "--sample", "9", "--dtype", "f32", "--lossy"]]:
             out = f"{folder}/a.parquet"
             subprocess.run([WINDROW, "export", f"{folder}/image.npy", "--window", "3x3", "-q", "-o", out, *args], check=True)
             seed("metadata", pq.read_schema(out).metadata[b"windrow"])

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use tempfile::TempDir;
+#[cfg(feature = "parquet")]
 use windrow::folder::{self, FolderOptions};
 use windrow::source::OpenOptions;
 use windrow::{AnySource, Layout, PatchScan, WindowSpec};
@@ -34,6 +35,7 @@ pub fn image() -> &'static Path {
 }
 
 /// A folder with the table of that image.
+#[cfg(feature = "parquet")]
 pub fn table() -> &'static Path {
     static TABLE: OnceLock<PathBuf> = OnceLock::new();
     TABLE.get_or_init(|| {
