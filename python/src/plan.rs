@@ -75,6 +75,9 @@ enum From<'py> {
     Path(PathBuf),
 }
 
+/// What a coordinate on the map is of x, of y and of 1.
+type Line = (f64, f64, f64);
+
 #[pymethods]
 impl Plan {
     #[new]
@@ -308,7 +311,7 @@ impl Plan {
 
     /// The coordinates on the map, if the image says where it lies: the name of each, and what it is of x, of y and of 1.
     #[getter]
-    fn map(&self) -> Option<Vec<(String, (f64, f64, f64))>> {
+    fn map(&self) -> Option<Vec<(String, Line)>> {
         let place = self.scan.source().georeference()?;
         let [a, b, c, d, e, f] = place.transform;
         let names = place.names().map(str::to_owned);
