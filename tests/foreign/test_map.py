@@ -179,7 +179,7 @@ def test_overviews_of_a_cog(tmp_path: Path, point: bool) -> None:
         np.testing.assert_allclose(table["easting"].to_numpy(), expected[:, 0], rtol=1e-14)
         np.testing.assert_allclose(table["northing"].to_numpy(), expected[:, 1], rtol=1e-14)
         info = json.loads(table.schema.metadata[b"windrow"])
-        assert info["source"]["overview"] == level
+        assert info["source"]["opened"]["overview"] == level
         # What pixels without a value are is known of overviews too.
         assert windrow("export", tmp_path / "a.tif", "-q", "-o", tmp_path / "n.parquet", *args, "--nodata", "file").returncode == 0
         # A result goes back to where the overview is.
@@ -211,7 +211,7 @@ def test_overviews_below_a_page(tmp_path: Path) -> None:
     assert run.returncode == 1 and b"no overview 0: page 0 has none" in run.stderr
     np.save(tmp_path / "a.npy", other)
     run = windrow("export", tmp_path / "a.npy", "--window", "4x4", "--overview", 0, "-o", tmp_path / "t.parquet")
-    assert run.returncode == 1 and b"the file has one resolution" in run.stderr
+    assert run.returncode == 1 and b"no overview 0: npy files have no pages and overviews" in run.stderr
 
 
 def test_a_folder_of_an_overview_is_verified(tmp_path: Path) -> None:
