@@ -231,7 +231,7 @@ fn tables_are_not_mixed() {
     assert!(split(&scans[1], 1, 5).unwrap_err().contains("its rows is"));
     let page = AnySource::open(base.path().join("image.tif"), Some(1)).unwrap();
     let other = PatchScan::new(page, scans[0].spec().clone()).unwrap();
-    assert!(split(&other, 1, 5).unwrap_err().contains("page of the image"));
+    assert!(split(&other, 1, 5).unwrap_err().contains("way to open the image"));
     let error = folder::write(&scans[0], &out, &FolderOptions { resume: true, ..files(5) }, |reader| reader);
     assert!(error.unwrap_err().to_string().contains("splits have filled it"));
     // Somebody's file, of which nobody knows.

@@ -210,7 +210,8 @@ fn open(path: &Path, options: &OpenOptions) -> Result<AnySource> {
     {
         let number = options.page.or(options.overview);
         let what = number.map_or_else(|| name.to_owned(), |number| format!("{name} {number}"));
-        let message = format!("no {what}: {} files have no pages and overviews, only TIFF files do", format.name());
+        let several = if name == "overview" { "overviews" } else { "pages" };
+        let message = format!("no {what}: {} files have no {several}, only TIFF files do", format.name());
         return Err(file.unsupported(message));
     }
     if format != Format::Zip

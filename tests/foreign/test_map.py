@@ -211,7 +211,7 @@ def test_overviews_below_a_page(tmp_path: Path) -> None:
     assert run.returncode == 1 and b"no overview 0: page 0 has none" in run.stderr
     np.save(tmp_path / "a.npy", other)
     run = windrow("export", tmp_path / "a.npy", "--window", "4x4", "--overview", 0, "-o", tmp_path / "t.parquet")
-    assert run.returncode == 1 and b"no overview 0: npy files have no pages and overviews" in run.stderr
+    assert run.returncode == 1 and b"no overview 0: npy files have no overviews" in run.stderr
 
 
 def test_a_folder_of_an_overview_is_verified(tmp_path: Path) -> None:
