@@ -263,7 +263,7 @@ fn open_zarr(path: &Path, options: &OpenOptions) -> Result<Option<AnySource>> {
         }
     };
     if let Some(name) = options.given(&["page", "overview", "stack"]) {
-        let message = format!("no {name}: Zarr arrays have no pages and overviews, only TIFF files do");
+        let message = format!("no {name}: Zarr arrays have no pages or overviews, only TIFF files do");
         return Err(Error::unsupported(path.display().to_string(), message));
     }
     let inner = inner.map(|inner| inner.to_string_lossy().into_owned());
