@@ -11,7 +11,7 @@ use windrow::sink::ipc::{self, IpcOptions};
 use windrow::sink::parquet::{self, ParquetOptions};
 use windrow::source::OpenOptions;
 use windrow::virtual_matrix::MatrixOptions;
-use windrow::{Amount, AnySource, ContactSheet, Layout, Nodata, PatchScan, ScanBuilder, Split};
+use windrow::{Amount, AnySource, ContactSheet, Coords, Layout, Nodata, PatchScan, ScanBuilder, Split};
 
 use crate::array::view_of;
 use crate::batch::{Batches, Patch, Schema};
@@ -52,7 +52,7 @@ impl Plan {
 
     /// All windows of the grid as bare pixels: what numpy arrays are filled from.
     fn pixels(&self) -> ScanBuilder {
-        adapted(self.bare.clone()).columns(["patch"]).layout(Layout::Binary)
+        adapted(self.bare.clone()).coords(Coords::Pixel).columns(["patch"]).layout(Layout::Binary)
     }
 
     /// The pixels in another type than that of the scan.
@@ -414,13 +414,13 @@ impl Plan {
 
     /// Windows by id, as batches of one column, patches in nested lists: what an engine calls.
     fn taker(&self, column: &str) -> PyResult<Taker> {
-        let builder = self.builder.clone().columns([column]).layout(Layout::Tensor);
+        let builder = self.builder.clone().coords(Coords::Pixel).columns([column]).layout(Layout::Tensor);
         Ok(Taker::new(builder.build().map_err(to_py)?))
     }
 
     /// Starts a pass over one column.
     fn column(&self, py: Python<'_>, name: &str) -> PyResult<Batches> {
-        let scan = adapted(self.builder.clone()).columns([name]).build().map_err(to_py)?;
+        let scan = adapted(self.builder.clone()).coords(Coords::Pixel).columns([name]).build().map_err(to_py)?;
         let reader = py.detach(|| scan.reader()).map_err(to_py)?;
         Ok(Batches::new(Stoppable::new(reader), Patch::of(&self.scan)))
     }

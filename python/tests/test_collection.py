@@ -114,6 +114,7 @@ def test_middles_on_the_map(tmp_path: Path) -> None:
     y, x = table["y"].to_numpy(), table["x"].to_numpy()
     np.testing.assert_allclose(table["easting"].to_numpy(), 500_000 + 10 * (x + 3.0), rtol=1e-15)
     np.testing.assert_allclose(table["northing"].to_numpy(), 4_000_000 - 20 * (y + 2.0), rtol=1e-15)
+    assert s.to_numpy().shape == (len(s), 4, 6) and s.column("easting")[0] == table["easting"][0].as_py()
     # The same in Polars, where they are expressions.
     frame = s.lazy().filter(pl.col("easting") > 500_200).collect()
     chosen = table.filter(pa.compute.greater(table["easting"], 500_200))

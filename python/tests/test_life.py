@@ -177,7 +177,7 @@ def test_errors_keep_their_class(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError) as missing:
         wr.scan(tmp_path / "none.npy", (2, 2))
     assert missing.value.filename == str(tmp_path / "none.npy")
-    with pytest.raises(IsADirectoryError):
+    with pytest.raises(ValueError, match="no image in the folder"):
         wr.scan(tmp_path, (2, 2))
     (tmp_path / "text.txt").write_text("hello, this is no image")
     with pytest.raises(ValueError, match="text.txt"):

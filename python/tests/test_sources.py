@@ -21,7 +21,7 @@ def check(expected: np.ndarray, path: Path | str, window: tuple[int, ...], **opt
 
 
 def test_raw(tmp_path: Path) -> None:
-    array = np.arange(30 * 40, dtype=">u2").reshape(30, 40) * 37
+    array = (np.arange(30 * 40).reshape(30, 40) * 37).astype(">u2")
     path = tmp_path / "scene.bin"
     path.write_bytes(bytes(5) + array.tobytes())
     check(array.astype("u2"), path, (3, 4), raw="u16be:30x40@5")

@@ -33,7 +33,8 @@ def torch(request: pytest.FixtureRequest) -> Any:
 
 def windows_class(torch: Any) -> Any:
     """The dataset of the README."""
-    (code,) = re.findall(r"```py\n(.*?)```", README.read_text(), re.S)
+    blocks = re.findall(r"```py\n(.*?)```", README.read_text(), re.S)
+    (code,) = [block for block in blocks if "class Windows" in block]
     names: dict[str, Any] = {"torch": torch, "np": np, "wr": wr}
     exec(compile(code, str(README), "exec"), names)
     return names["Windows"]
