@@ -1,6 +1,6 @@
 //! Many images as one table.
 //!
-//! A [`PatchCollection`] is a list of files, and a function that makes a [`ScanBuilder`](crate::ScanBuilder) of each:
+//! A [`PatchCollection`] is a list of files, and a function that makes a [`ScanBuilder`] of each:
 //! whatever a scan can be, a collection of scans can be. Their tables follow one another, in the order of the list.
 //!
 //! ```no_run

@@ -8,10 +8,11 @@ use super::RawSpec;
 ///
 /// ```no_run
 /// use windrow::AnySource;
-/// use windrow::source::OpenOptions;
+/// use windrow::source::{OpenOptions, RawSpec};
 ///
 /// let volume = AnySource::open_with("slices.tif", &OpenOptions::new().stack(true))?;
-/// let scene = AnySource::open_with("scene.bin", &OpenOptions::new().raw("u16le:4096x4096".parse()?))?;
+/// let spec: RawSpec = "u16le:4096x4096".parse()?;
+/// let scene = AnySource::open_with("scene.bin", &OpenOptions::new().raw(spec))?;
 /// # Ok::<(), windrow::Error>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

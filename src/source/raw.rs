@@ -23,7 +23,7 @@ use crate::{BufferPool, DType, Error, Result, StridedView};
 ///
 /// let spec: RawSpec = "u16be:480x640@1024".parse()?;
 /// assert_eq!((spec.shape.as_slice(), spec.offset), (&[480, 640][..], Some(1024)));
-/// assert_eq!(spec.to_string(), "u16be:480x640@1024");
+/// assert_eq!(spec.to_string(), "uint16be:480x640@1024");
 /// # Ok::<(), windrow::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,7 +2,6 @@
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::Float64Type;
-use polars::prelude::*;
 use windrow::source::{Crs, Georeference, PixelIs, RegionReader, Source, SourceInfo};
 use windrow::{AnySource, BufferPool, Coords, DType, Edge, PatchScan, WindowSpec};
 
