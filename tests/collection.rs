@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int32Type, UInt64Type};
-use arrow_array::{Array, RecordBatch, RecordBatchReader};
+use arrow_array::{RecordBatch, RecordBatchReader};
 use windrow::collection::{CollectionInfo, PatchCollection, paths};
 use windrow::{AnySource, Layout, PatchScan, Result, ScanBuilder, WindowSpec};
 
