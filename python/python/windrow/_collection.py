@@ -41,6 +41,12 @@ class Collection:
 
     __slots__ = ("_head", "_options", "_paths", "_skip_bad", "_tiles")
 
+    _head: int | None
+    _options: Mapping[str, Any]
+    _paths: Sequence[str]
+    _skip_bad: bool
+    _tiles: Tiles
+
     def __init__(self) -> None:
         raise TypeError("a Collection is made by windrow.scan([path, path, ...], window_shape, ...)")
 

@@ -36,7 +36,7 @@ Layout: TypeAlias = Literal["tensor", "fixed-shape-tensor", "binary", "columns"]
 
 
 @overload
-def scan(  # type: ignore[overload-overlap]  # a list of paths is no array
+def scan(
     source: list[Path] | tuple[Path, ...], window_shape: Lengths, *, skip_bad: bool = False, **options: Any
 ) -> Collection: ...
 @overload
@@ -72,7 +72,7 @@ def scan(
     member: str | None = None,
     raw: str | None = None,
 ) -> Scan: ...
-def scan(
+def scan(  # type: ignore[misc]  # of several images: the options of one
     source: Any,
     window_shape: Lengths,
     *,

@@ -107,7 +107,8 @@ def _scan(source: Any, window_shape: Lengths | None, options: dict[str, Any]) ->
         return source
     if window_shape is None:
         raise ValueError("window_shape: expected pixels of a window on each axis")
-    return scan(source, window_shape, **{"layout": "fixed-shape-tensor", **options})
+    made: Scan = scan(source, window_shape, **{"layout": "fixed-shape-tensor", **options})
+    return made
 
 
 def _bytes(s: Scan) -> int:
