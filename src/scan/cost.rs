@@ -9,8 +9,14 @@ use crate::view::c_strides;
 use crate::{Edge, Grid, PadMode};
 
 /// What the program itself takes: code, libraries, threads. Measured by `windrow stream` of a tiny image; object stores
-/// bring much code of others.
-const PROGRAM_BYTES: u64 = if cfg!(feature = "cloud") { 12 << 20 } else { 6 << 20 };
+/// bring much code of others, and a query engine far more.
+const PROGRAM_BYTES: u64 = if cfg!(feature = "datafusion") {
+    42 << 20
+} else if cfg!(feature = "cloud") {
+    12 << 20
+} else {
+    6 << 20
+};
 
 /// The memory of a scan while it is read.
 pub(super) struct Cost {

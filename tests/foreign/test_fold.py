@@ -367,7 +367,8 @@ def test_an_image_larger_than_memory(tmp_path: Path) -> None:
     for out in ("out.npy", "out.tif"):
         run = measured("fold", table, "-q", "-o", tmp_path / out, "--memory", "64MiB", env=environment)
         assert run.code == 0, run.stderr
-        assert run.rss < 64 * MIB + 56 * MIB, run.rss
+        # The program itself has up to 48 MiB, with a query engine in it.
+        assert run.rss < 64 * MIB + 84 * MIB, run.rss
         np.testing.assert_array_equal(read(tmp_path / out), image)
     # In any order.
     shuffled = pl.read_parquet(table).sample(fraction=1, shuffle=True, seed=1)
@@ -375,7 +376,7 @@ def test_an_image_larger_than_memory(tmp_path: Path) -> None:
     args = ["--like", table, "--memory", "64MiB"]
     run = measured("fold", tmp_path / "shuffled.parquet", "-q", "-o", tmp_path / "out.npy", *args, env=environment)
     assert run.code == 0, run.stderr
-    assert run.rss < 64 * MIB + 120 * MIB, run.rss
+    assert run.rss < 64 * MIB + 148 * MIB, run.rss
     np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), image)
 
 
