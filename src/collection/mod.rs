@@ -249,7 +249,9 @@ impl PatchCollection {
         let counts = if self.prefetch == Some(0) {
             self.plan.paths.iter().map(count).collect::<Result<_>>()?
         } else {
-            self.plan.paths.par_iter().map(count).collect::<Result<_>>()?
+            // All of them first: of several bad images the first by name is told of, whichever thread is the faster.
+            let counts: Vec<Result<u64>> = self.plan.paths.par_iter().map(count).collect();
+            counts.into_iter().collect::<Result<_>>()?
         };
         Ok(self.plan.counts.get_or_init(|| counts))
     }
