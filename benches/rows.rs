@@ -60,23 +60,44 @@ fn shuffled(name: &str, image: &StridedView, window: u64) {
     );
 }
 
+/// Reads a byte of every line of the cache that these windows lie in, and no more: less than that no gather can do.
+fn touch(image: &StridedView, ids: &[u64], window: u64) {
+    let (bytes, side) = (image.buffer().as_slice(), image.shape()[1] as u64);
+    let across = side - window + 1;
+    let mut sum = 0u64;
+    for id in ids {
+        let first = id / across * side + id % across;
+        for row in 0..window {
+            let start = (first + row * side) as usize;
+            let end = start + window as usize - 1;
+            (start..end).step_by(64).chain([end]).for_each(|at| sum += u64::from(bytes[at]));
+        }
+    }
+    black_box(sum);
+}
+
 /// A sample of all windows, beside as many that are neighbours.
 fn sampled(name: &str, image: &StridedView, window: u64) {
     let scan = PatchScan::new(image.clone(), WindowSpec::new([window, window])).unwrap();
     let (first, sample) = (scan.with_rows(0..SAMPLE).unwrap(), scan.sample(SAMPLE, 1).unwrap());
-    let [grid, drawn, gathered, both] =
-        best([&|| drain(&first), &|| drop(black_box(scan.sample(SAMPLE, 1).unwrap())), &|| drain(&sample), &|| {
-            drain(&scan.sample(SAMPLE, 1).unwrap())
-        }]);
+    let ids = sample.windows(0..SAMPLE).unwrap();
+    let [grid, drawn, touched, gathered, both] = best([
+        &|| drain(&first),
+        &|| drop(black_box(scan.sample(SAMPLE, 1).unwrap())),
+        &|| touch(image, &ids, window),
+        &|| drain(&sample),
+        &|| drain(&scan.sample(SAMPLE, 1).unwrap()),
+    ]);
     println!(
         "sampled: {SAMPLE} of {} of {name} {window}x{window}: {:.2} of the rate of the first {SAMPLE} ({:.2} ms beside {:.2}; \
-         {:.2} to draw, {:.2} to gather)",
+         {:.2} to draw, {:.2} to gather; {:.2} only to touch their lines of the cache, on one thread)",
         scan.num_rows(),
         grid / both,
         both * 1e3,
         grid * 1e3,
         drawn * 1e3,
-        gathered * 1e3
+        gathered * 1e3,
+        touched * 1e3
     );
 }
 
