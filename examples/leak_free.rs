@@ -26,7 +26,7 @@ const PARCEL: usize = 32;
 const WINDOW: usize = 5;
 const APART: u64 = 3;
 const CLASSES: usize = 4;
-const PER_CLASS: u64 = 500;
+const PER_CLASS: u64 = 1000;
 const TESTED: u64 = 2000;
 
 /// The pixels of a batch.

@@ -36,9 +36,12 @@ pub struct Permutation {
     keys: [u64; Permutation::ROUNDS],
 }
 
-/// Numbers that are computed together: with vectors, or one by one but in turns.
-const WIDE_LANES: usize = 32;
+/// Numbers that are computed together, one by one but in turns.
 const LANES: usize = 8;
+
+/// The same with vectors.
+#[cfg(target_arch = "x86_64")]
+const WIDE_LANES: usize = 32;
 
 /// Numbers that are listed at once.
 const PIECE: u64 = 1 << 10;
@@ -197,6 +200,7 @@ impl Permutation {
     }
 
     /// The same number, by multiplications of 32 bits alone, as vectors have them: the side is at most 2³¹.
+    #[cfg(any(test, target_arch = "x86_64"))]
     #[inline(always)]
     fn round_in_halves(&self, key: u64, v: u64) -> u64 {
         let (mixed, side) = (mix(v.wrapping_add(key)), u64::from(self.side as u32));
