@@ -32,10 +32,13 @@
 //! open; and a few small ones. A file is open while it is read: a few at a time, however many there are.
 
 mod paths;
+mod pile;
 mod reader;
+mod taker;
 
 use std::collections::HashMap;
 use std::fmt;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
@@ -46,6 +49,7 @@ use serde::{Deserialize, Serialize};
 
 pub use paths::{is_several, paths};
 pub use reader::CollectionReader;
+pub use taker::CollectionTaker;
 
 use crate::window::by;
 use crate::{DType, Error, ErrorKind, Layout, PatchScan, Result, ScanBuilder, TableInfo, WindowSpec};
@@ -112,10 +116,11 @@ pub struct PatchCollection {
 
 /// What all readers share.
 struct Plan {
-    paths: Vec<PathBuf>,
-    make: Box<Make>,
-    /// The first image that is none of the bad ones.
+    paths: Arc<[PathBuf]>,
+    make: Arc<Make>,
+    /// The first image that is none of the bad ones, and its place.
     first: PatchScan,
+    first_good: usize,
     /// The columns that scans make.
     inner: Vec<String>,
     /// Where the columns of the table come from.
@@ -124,7 +129,8 @@ struct Plan {
     batch_rows: u64,
     /// All paths, as the dictionary of the column `image`.
     names: ArrayRef,
-    counts: OnceLock<Vec<u64>>,
+    /// The number of the row behind the last one of each image.
+    ends: Arc<OnceLock<Vec<u64>>>,
 }
 
 /// Where a column comes from.
@@ -146,7 +152,7 @@ impl PatchCollection {
         paths: Vec<PathBuf>,
         make: impl Fn(&Path) -> Result<ScanBuilder> + Send + Sync + 'static,
     ) -> Result<Self> {
-        Self::build(paths, Box::new(make), false)
+        Self::build(paths, Arc::new(make), false)
     }
 
     /// As [`new`](Self::new), but images of which no table can be made are left out, and told of by
@@ -158,10 +164,10 @@ impl PatchCollection {
         paths: Vec<PathBuf>,
         make: impl Fn(&Path) -> Result<ScanBuilder> + Send + Sync + 'static,
     ) -> Result<Self> {
-        Self::build(paths, Box::new(make), true)
+        Self::build(paths, Arc::new(make), true)
     }
 
-    fn build(paths: Vec<PathBuf>, make: Box<Make>, skip_bad: bool) -> Result<Self> {
+    fn build(paths: Vec<PathBuf>, make: Arc<Make>, skip_bad: bool) -> Result<Self> {
         if paths.is_empty() {
             return Err(Error::argument("image", "none given: expected at least one"));
         }
@@ -169,17 +175,17 @@ impl PatchCollection {
             return Err(Error::too_large("the number of images", paths.len(), i32::MAX));
         }
         let (mut bad, mut good) = (None, None);
-        for path in &paths {
+        for (place, path) in paths.iter().enumerate() {
             match make(path).and_then(First::new).map_err(|error| named(path, error)) {
                 Ok(first) => {
-                    good = Some(first);
+                    good = Some((place, first));
                     break;
                 }
                 Err(error) if skip_bad && is_of_image(&error) => bad = bad.or(Some(error)),
                 Err(error) => return Err(error),
             }
         }
-        let First { scan, inner, columns, batch_rows } = match (good, bad) {
+        let (first_good, first) = match (good, bad) {
             (Some(good), _) => good,
             (None, Some(error)) => {
                 return Err(Error::argument("image", format!("none of the {} images is good: {error}", paths.len())));
@@ -190,12 +196,22 @@ impl PatchCollection {
         if names.iter().try_fold(0i32, |sum, name| sum.checked_add(i32::try_from(name.len()).ok()?)).is_none() {
             return Err(Error::too_large("the length of all paths together", "more", i32::MAX));
         }
-        let schema = schema(&scan, &columns, paths.len())?;
-        let slots = columns.iter().map(|name| slot(name, &inner)).collect();
         let names = Arc::new(StringArray::from(names)) as ArrayRef;
-        let counts = OnceLock::new();
-        let plan = Plan { paths, make, first: scan, inner, slots, schema, batch_rows, names, counts };
+        let plan = Plan::new(paths.into(), make, (first_good, first), names, Arc::default())?;
         Ok(Self { plan: Arc::new(plan), skip_bad, most_rows: u64::MAX, prefetch: None })
+    }
+
+    /// The same rows with these columns alone. Opens the first image again.
+    ///
+    /// # Errors
+    /// If there is no such column, or the first image can't be opened.
+    pub fn select<S: Into<String>>(&self, columns: impl IntoIterator<Item = S>) -> Result<Self> {
+        let plan = &self.plan;
+        let path = &plan.paths[plan.first_good];
+        let first = (plan.make)(path).and_then(|builder| First::new(builder.columns(columns)));
+        let first = (plan.first_good, first.map_err(|error| named(path, error))?);
+        let plan = Plan::new(plan.paths.clone(), plan.make.clone(), first, plan.names.clone(), plan.ends.clone())?;
+        Ok(Self { plan: Arc::new(plan), ..self.clone() })
     }
 
     /// The first rows alone. A pass opens no more images than it needs for them.
@@ -232,28 +248,32 @@ impl PatchCollection {
     /// # Errors
     /// If an image is bad, unless these are left out.
     pub fn num_rows(&self) -> Result<u64> {
-        let sum = self.counts()?.iter().fold(0u64, |sum, &rows| sum.saturating_add(rows));
-        Ok(sum.min(self.most_rows))
+        Ok(self.ends()?.last().copied().unwrap_or(0).min(self.most_rows))
     }
 
-    /// The rows of each image.
-    fn counts(&self) -> Result<&[u64]> {
-        if let Some(counts) = self.plan.counts.get() {
-            return Ok(counts);
+    /// The number of the row behind the last one of each image.
+    fn ends(&self) -> Result<&[u64]> {
+        if let Some(ends) = self.plan.ends.get() {
+            return Ok(ends);
         }
         let count = |path: &PathBuf| match self.plan.scan(path) {
             Ok(scan) => Ok(scan.num_rows()),
             Err(error) if self.skip_bad && is_of_image(&error) => Ok(0),
             Err(error) => Err(error),
         };
-        let counts = if self.prefetch == Some(0) {
-            self.plan.paths.iter().map(count).collect::<Result<_>>()?
+        let counts: Vec<Result<u64>> = if self.prefetch == Some(0) {
+            self.plan.paths.iter().map(count).collect()
         } else {
-            // All of them first: of several bad images the first by name is told of, whichever thread is the faster.
-            let counts: Vec<Result<u64>> = self.plan.paths.par_iter().map(count).collect();
-            counts.into_iter().collect::<Result<_>>()?
+            self.plan.paths.par_iter().map(count).collect()
         };
-        Ok(self.plan.counts.get_or_init(|| counts))
+        let mut end = 0u64;
+        // Of several bad images the first by name is told of, whichever thread was the faster.
+        let ends = counts.into_iter().map(|rows| {
+            end = end.checked_add(rows?).ok_or_else(|| Error::too_large("the rows of all images", "more", u64::MAX))?;
+            Ok(end)
+        });
+        let ends = ends.collect::<Result<_>>()?;
+        Ok(self.plan.ends.get_or_init(|| ends))
     }
 
     /// What the table will be and cost. Reads the headers of all images.
@@ -261,13 +281,13 @@ impl PatchCollection {
     /// # Errors
     /// As [`num_rows`](Self::num_rows).
     pub fn explain(&self) -> Result<ExplainCollection> {
-        let counts = self.counts()?;
+        let ends = self.ends()?;
         let rows = self.num_rows()?;
         let first = self.plan.first.explain();
         let images = self.plan.paths.len() as u64;
         Ok(ExplainCollection {
             images,
-            without_rows: counts.iter().filter(|rows| **rows == 0).count() as u64,
+            without_rows: (0..ends.len()).filter(|&image| rows_of(ends, image).is_empty()).count() as u64,
             patch_shape: first.patch_shape,
             columns: self.plan.schema.fields().iter().map(|field| field.name().clone()).collect(),
             layout: first.layout,
@@ -292,6 +312,15 @@ impl PatchCollection {
         inner + self.plan.slots.iter().map(own).sum::<u64>()
     }
 
+    /// Opens the table for rows by number, in any order. Reads the headers of all images when that was not done yet.
+    ///
+    /// # Errors
+    /// As [`num_rows`](Self::num_rows).
+    pub fn taker(&self) -> Result<CollectionTaker> {
+        let rows = self.num_rows()?;
+        Ok(CollectionTaker::new(self.plan.clone(), rows))
+    }
+
     /// Starts reading. Any number of readers may run at once.
     ///
     /// # Errors
@@ -309,6 +338,19 @@ impl fmt::Debug for PatchCollection {
 }
 
 impl Plan {
+    fn new(
+        paths: Arc<[PathBuf]>,
+        make: Arc<Make>,
+        (first_good, first): (usize, First),
+        names: ArrayRef,
+        ends: Arc<OnceLock<Vec<u64>>>,
+    ) -> Result<Self> {
+        let First { scan, inner, columns, batch_rows } = first;
+        let schema = schema(&scan, &columns, paths.len())?;
+        let slots = columns.iter().map(|name| slot(name, &inner)).collect();
+        Ok(Self { paths, make, first: scan, first_good, inner, slots, schema, batch_rows, names, ends })
+    }
+
     /// The scan of an image, if its table is like that of the first.
     fn scan(&self, path: &Path) -> Result<PatchScan> {
         let scan = (self.make)(path).and_then(|builder| builder.only_columns(&self.inner).build());
@@ -401,6 +443,11 @@ impl First {
         let batch_rows = builder.rows_of_batches(&scan, 12)?;
         Ok(Self { scan, inner, columns, batch_rows })
     }
+}
+
+/// The rows of an image, by where those of each end.
+fn rows_of(ends: &[u64], image: usize) -> Range<u64> {
+    image.checked_sub(1).map_or(0, |before| ends[before])..ends[image]
 }
 
 fn slot(name: &str, inner: &[String]) -> Slot {

@@ -66,6 +66,41 @@ fn check_ids(name: &str, dtype: &DataType) -> PolarsResult<()> {
     polars_bail!(SchemaMismatch: "window ids: column {name:?} is of type {dtype}, expected integers");
 }
 
+/// What `gather` makes of a column of ids, of which there are so many: ids of any integer type, null where these are.
+pub(super) fn by_ids(
+    ids: &Column,
+    windows: u64,
+    dtype: &DataType,
+    gather: impl Fn(&[u64], &str) -> PolarsResult<Column>,
+) -> PolarsResult<Column> {
+    check_ids(ids.name(), ids.dtype())?;
+    let name = ids.name();
+    let ids = ids.as_materialized_series();
+    if ids.dtype().is_signed_integer()
+        && let Some(id) = ids.min::<i64>()?.filter(|&id| id < 0)
+    {
+        polars_bail!(ComputeError: "window: no window {id}: there are {windows}");
+    }
+    let ids = ids.strict_cast(&DataType::UInt64)?.rechunk();
+    let ids = ids.u64()?;
+    if ids.null_count() == ids.len() {
+        return Ok(Column::full_null(name.clone(), ids.len(), dtype));
+    }
+    if ids.null_count() == 0 {
+        return gather(ids.cont_slice()?, name);
+    }
+    let wanted: Vec<u64> = ids.iter().flatten().collect();
+    let mut place = 0;
+    let places: IdxCa = ids
+        .iter()
+        .map(|id| {
+            place += IdxSize::from(id.is_some());
+            id.map(|_| place - 1)
+        })
+        .collect();
+    gather(&wanted, name)?.take(&places)
+}
+
 /// How many patches all queries over this scan and its clones have gathered so far: what a query really costs, whatever
 /// its plan says.
 ///
@@ -118,32 +153,7 @@ impl Gather {
 
     /// The patches of a column of ids.
     fn patches(&self, ids: &Column) -> PolarsResult<Column> {
-        check_ids(ids.name(), ids.dtype())?;
-        let name = ids.name();
-        let ids = ids.as_materialized_series();
-        if ids.dtype().is_signed_integer()
-            && let Some(id) = ids.min::<i64>()?.filter(|&id| id < 0)
-        {
-            polars_bail!(ComputeError: "window: no window {id}: there are {}", self.encoder.grid.windows());
-        }
-        let ids = ids.strict_cast(&DataType::UInt64)?.rechunk();
-        let ids = ids.u64()?;
-        if ids.null_count() == ids.len() {
-            return Ok(Column::full_null(name.clone(), ids.len(), &self.dtype));
-        }
-        if ids.null_count() == 0 {
-            return self.gather(name, ids.cont_slice()?);
-        }
-        let wanted: Vec<u64> = ids.iter().flatten().collect();
-        let mut place = 0;
-        let places: IdxCa = ids
-            .iter()
-            .map(|id| {
-                place += IdxSize::from(id.is_some());
-                id.map(|_| place - 1)
-            })
-            .collect();
-        self.gather(name, &wanted)?.take(&places)
+        by_ids(ids, self.encoder.grid.windows(), &self.dtype, |ids, name| self.gather(name, ids))
     }
 
     fn gather(&self, name: &str, ids: &[u64]) -> PolarsResult<Column> {
