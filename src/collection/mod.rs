@@ -47,6 +47,8 @@ use serde::{Deserialize, Serialize};
 pub use paths::{is_several, paths};
 pub use reader::CollectionReader;
 
+use self::reader::SMALL;
+use crate::scan::{PROGRAM_BYTES, mib, with_margin};
 use crate::window::by;
 use crate::{DType, Error, ErrorKind, Layout, PatchScan, Result, ScanBuilder, TableInfo, WindowSpec};
 
@@ -124,7 +126,15 @@ struct Plan {
     batch_rows: u64,
     /// All paths, as the dictionary of the column `image`.
     names: ArrayRef,
-    counts: OnceLock<Vec<u64>>,
+    counts: OnceLock<Vec<Count>>,
+}
+
+/// What the header of an image says: its rows, and what they take while they are read.
+#[derive(Clone, Copy, Debug, Default)]
+struct Count {
+    rows: u64,
+    bytes: u64,
+    small: bool,
 }
 
 /// Where a column comes from.
@@ -232,25 +242,25 @@ impl PatchCollection {
     /// # Errors
     /// If an image is bad, unless these are left out.
     pub fn num_rows(&self) -> Result<u64> {
-        let sum = self.counts()?.iter().fold(0u64, |sum, &rows| sum.saturating_add(rows));
+        let sum = self.counts()?.iter().fold(0u64, |sum, count| sum.saturating_add(count.rows));
         Ok(sum.min(self.most_rows))
     }
 
-    /// The rows of each image.
-    fn counts(&self) -> Result<&[u64]> {
+    /// The rows of each image, and what they take.
+    fn counts(&self) -> Result<&[Count]> {
         if let Some(counts) = self.plan.counts.get() {
             return Ok(counts);
         }
         let count = |path: &PathBuf| match self.plan.scan(path) {
-            Ok(scan) => Ok(scan.num_rows()),
-            Err(error) if self.skip_bad && is_of_image(&error) => Ok(0),
+            Ok(scan) => Ok(Count::of(&scan)),
+            Err(error) if self.skip_bad && is_of_image(&error) => Ok(Count::default()),
             Err(error) => Err(error),
         };
         let counts = if self.prefetch == Some(0) {
             self.plan.paths.iter().map(count).collect::<Result<_>>()?
         } else {
             // All of them first: of several bad images the first by name is told of, whichever thread is the faster.
-            let counts: Vec<Result<u64>> = self.plan.paths.par_iter().map(count).collect();
+            let counts: Vec<Result<Count>> = self.plan.paths.par_iter().map(count).collect();
             counts.into_iter().collect::<Result<_>>()?
         };
         Ok(self.plan.counts.get_or_init(|| counts))
@@ -267,7 +277,7 @@ impl PatchCollection {
         let images = self.plan.paths.len() as u64;
         Ok(ExplainCollection {
             images,
-            without_rows: counts.iter().filter(|rows| **rows == 0).count() as u64,
+            without_rows: counts.iter().filter(|count| count.rows == 0).count() as u64,
             patch_shape: first.patch_shape,
             columns: self.plan.schema.fields().iter().map(|field| field.name().clone()).collect(),
             layout: first.layout,
@@ -276,7 +286,70 @@ impl PatchCollection {
             row_bytes: self.row_bytes(),
             dense_bytes: rows.saturating_mul(self.row_bytes()),
             batch_rows: self.plan.batch_rows,
+            peak_bytes: self.peak_bytes(counts),
         })
+    }
+
+    /// The most memory of a process that reads the table.
+    fn peak_bytes(&self, counts: &[Count]) -> u64 {
+        let ahead = self.ahead() as u64;
+        let small = counts.iter().filter(|count| count.small).map(|count| count.bytes).max().unwrap_or(0);
+        let mut large = [0; 2];
+        for count in counts.iter().filter(|count| !count.small) {
+            let [first, second] = large;
+            large = if count.bytes > first { [count.bytes, first] } else { [first, second.max(count.bytes)] };
+        }
+        // While one large image is read the next one is opened.
+        let large = if ahead > 0 { large[0].saturating_add(large[1]) } else { large[0] };
+        // What is piled up, what is made of it, and what was given away.
+        let batches = self.plan.batch_rows.saturating_mul(self.row_bytes()).saturating_mul(3);
+        // A path is kept twice.
+        let names = self.plan.names.get_array_memory_size() as u64;
+        let lists = names.saturating_mul(2).saturating_add(counts.len() as u64 * 96);
+        [small.saturating_mul(ahead.max(1)), large, batches, lists].into_iter().fold(PROGRAM_BYTES, u64::saturating_add)
+    }
+
+    /// The same table, read in at most so many bytes of memory, the program itself included: with fewer images prepared
+    /// ahead, if that is needed. Reads the headers of all images.
+    ///
+    /// # Errors
+    /// If even one image at a time takes more: the error says how much. As [`num_rows`](Self::num_rows), too.
+    pub fn max_memory(self, bytes: u64) -> Result<Self> {
+        self.fit(bytes, |_| 0)
+    }
+
+    /// As [`max_memory`](Self::max_memory), of a reader whose consumer takes `more` besides for so many rows.
+    pub(crate) fn fit(mut self, bytes: u64, more: impl Fn(u64) -> u64) -> Result<Self> {
+        let more = more(self.num_rows()?);
+        loop {
+            let needs = with_margin(self.peak_bytes(self.counts()?).saturating_add(more));
+            if needs <= bytes {
+                return Ok(self);
+            }
+            let ahead = self.ahead();
+            if ahead == 0 {
+                let message = format!(
+                    "{}: it takes {} at the least: expected {} or more, or smaller batches, or fewer threads \
+                     (RAYON_NUM_THREADS=1)",
+                    bytesize::ByteSize(bytes),
+                    bytesize::ByteSize(needs),
+                    mib(needs),
+                );
+                return Err(Error::argument("max_memory", message));
+            }
+            self.prefetch = Some(ahead - 1);
+        }
+    }
+
+    /// Bytes of a batch, at most.
+    #[cfg(feature = "cli")]
+    pub(crate) fn batch_bytes(&self) -> u64 {
+        self.plan.batch_rows.saturating_mul(self.row_bytes())
+    }
+
+    /// Images that are prepared ahead.
+    fn ahead(&self) -> usize {
+        self.prefetch.unwrap_or_else(|| rayon::current_num_threads() + 2)
     }
 
     /// Bytes of a row, the key of the image among them.
@@ -297,8 +370,7 @@ impl PatchCollection {
     /// # Errors
     /// None so far: an image that can't be opened is an error of the stream.
     pub fn reader(&self) -> Result<CollectionReader> {
-        let ahead = self.prefetch.unwrap_or_else(|| rayon::current_num_threads() + 2);
-        Ok(CollectionReader::new(self.plan.clone(), self.skip_bad, self.most_rows, ahead))
+        Ok(CollectionReader::new(self.plan.clone(), self.skip_bad, self.most_rows, self.ahead()))
     }
 }
 
@@ -358,6 +430,17 @@ impl Plan {
             return Some(format!("its coordinates are of {here}, those of {name} of {there}: expected one system"));
         }
         None
+    }
+}
+
+impl Count {
+    fn of(scan: &PatchScan) -> Self {
+        let explain = scan.explain();
+        let small = explain.dense_bytes.max(explain.base_bytes) <= SMALL;
+        let peak = explain.peak_bytes.saturating_sub(PROGRAM_BYTES);
+        // A small image is made into rows as a whole.
+        let bytes = if small { peak.saturating_add(explain.dense_bytes) } else { peak };
+        Self { rows: explain.rows, bytes, small }
     }
 }
 
@@ -492,6 +575,8 @@ pub struct ExplainCollection {
     pub dense_bytes: u64,
     /// Rows of a batch, at most.
     pub batch_rows: u64,
+    /// The most memory that the process takes while a reader is drained.
+    pub peak_bytes: u64,
 }
 
 impl fmt::Display for ExplainCollection {
@@ -505,6 +590,7 @@ impl fmt::Display for ExplainCollection {
         writeln!(f, "columns     {}  ({}, {})", self.columns.join(", "), self.layout, self.dtype)?;
         writeln!(f, "row         {}", bytes(self.row_bytes))?;
         writeln!(f, "all rows    {}", bytes(self.dense_bytes))?;
-        write!(f, "batch       at most {} rows", self.batch_rows)
+        writeln!(f, "batch       at most {} rows", self.batch_rows)?;
+        write!(f, "peak memory {}, whatever the number of rows", bytes(self.peak_bytes))
     }
 }
