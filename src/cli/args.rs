@@ -483,6 +483,10 @@ pub(super) struct ScanArgs {
     /// Bytes of a batch, about [default: 4MiB]
     #[arg(long, value_name = "BYTES", allow_hyphen_values = true, help_heading = "Batches")]
     batch_bytes: Option<String>,
+    /// A limit for the memory of the whole process: fewer and smaller batches are made at once, and what can't be held
+    /// to it is refused before it starts
+    #[arg(long, value_name = "BYTES", allow_hyphen_values = true, help_heading = "Batches")]
+    max_memory: Option<String>,
     /// Rows of a batch, exactly
     #[arg(
         long,
@@ -608,6 +612,11 @@ impl ScanArgs {
             Some(rows) => all.head(rows),
             None => all,
         })
+    }
+
+    /// The most memory that the process may take.
+    pub(super) fn max_memory(&self) -> Result<Option<u64>> {
+        self.max_memory.as_deref().map(|text| parse::bytes("max-memory", text)).transpose()
     }
 
     /// The scan that was asked for, all splits of it together.

@@ -51,6 +51,8 @@ pub use paths::{is_several, paths};
 pub use reader::CollectionReader;
 pub use taker::CollectionTaker;
 
+use self::reader::SMALL;
+use crate::scan::{PROGRAM_BYTES, mib, with_margin};
 use crate::window::by;
 use crate::{DType, Error, ErrorKind, Layout, PatchScan, Result, ScanBuilder, TableInfo, WindowSpec};
 
@@ -129,8 +131,16 @@ struct Plan {
     batch_rows: u64,
     /// All paths, as the dictionary of the column `image`.
     names: ArrayRef,
-    /// The number of the row behind the last one of each image.
-    ends: Arc<OnceLock<Vec<u64>>>,
+    counts: Arc<OnceLock<Vec<Count>>>,
+}
+
+/// What the header of an image says: its rows, and what they take while they are read.
+#[derive(Clone, Copy, Debug, Default)]
+struct Count {
+    /// The number of the row behind its last one; at first, of its rows.
+    end: u64,
+    bytes: u64,
+    small: bool,
 }
 
 /// Where a column comes from.
@@ -210,7 +220,7 @@ impl PatchCollection {
         let path = &plan.paths[plan.first_good];
         let first = (plan.make)(path).and_then(|builder| First::new(builder.columns(columns)));
         let first = (plan.first_good, first.map_err(|error| named(path, error))?);
-        let plan = Plan::new(plan.paths.clone(), plan.make.clone(), first, plan.names.clone(), plan.ends.clone())?;
+        let plan = Plan::new(plan.paths.clone(), plan.make.clone(), first, plan.names.clone(), plan.counts.clone())?;
         Ok(Self { plan: Arc::new(plan), ..self.clone() })
     }
 
@@ -248,32 +258,34 @@ impl PatchCollection {
     /// # Errors
     /// If an image is bad, unless these are left out.
     pub fn num_rows(&self) -> Result<u64> {
-        Ok(self.ends()?.last().copied().unwrap_or(0).min(self.most_rows))
+        Ok(self.counts()?.last().map_or(0, |last| last.end).min(self.most_rows))
     }
 
-    /// The number of the row behind the last one of each image.
-    fn ends(&self) -> Result<&[u64]> {
-        if let Some(ends) = self.plan.ends.get() {
-            return Ok(ends);
+    /// The rows of each image, and what they take.
+    fn counts(&self) -> Result<&[Count]> {
+        if let Some(counts) = self.plan.counts.get() {
+            return Ok(counts);
         }
         let count = |path: &PathBuf| match self.plan.scan(path) {
-            Ok(scan) => Ok(scan.num_rows()),
-            Err(error) if self.skip_bad && is_of_image(&error) => Ok(0),
+            Ok(scan) => Ok(Count::of(&scan)),
+            Err(error) if self.skip_bad && is_of_image(&error) => Ok(Count::default()),
             Err(error) => Err(error),
         };
-        let counts: Vec<Result<u64>> = if self.prefetch == Some(0) {
+        let counts: Vec<Result<Count>> = if self.prefetch == Some(0) {
             self.plan.paths.iter().map(count).collect()
         } else {
             self.plan.paths.par_iter().map(count).collect()
         };
         let mut end = 0u64;
         // Of several bad images the first by name is told of, whichever thread was the faster.
-        let ends = counts.into_iter().map(|rows| {
-            end = end.checked_add(rows?).ok_or_else(|| Error::too_large("the rows of all images", "more", u64::MAX))?;
-            Ok(end)
+        let counts = counts.into_iter().map(|count| {
+            let count = count?;
+            let more = || Error::too_large("the rows of all images", "more", u64::MAX);
+            end = end.checked_add(count.end).ok_or_else(more)?;
+            Ok(Count { end, ..count })
         });
-        let ends = ends.collect::<Result<_>>()?;
-        Ok(self.plan.ends.get_or_init(|| ends))
+        let counts = counts.collect::<Result<_>>()?;
+        Ok(self.plan.counts.get_or_init(|| counts))
     }
 
     /// What the table will be and cost. Reads the headers of all images.
@@ -281,13 +293,13 @@ impl PatchCollection {
     /// # Errors
     /// As [`num_rows`](Self::num_rows).
     pub fn explain(&self) -> Result<ExplainCollection> {
-        let ends = self.ends()?;
+        let counts = self.counts()?;
         let rows = self.num_rows()?;
         let first = self.plan.first.explain();
         let images = self.plan.paths.len() as u64;
         Ok(ExplainCollection {
             images,
-            without_rows: (0..ends.len()).filter(|&image| rows_of(ends, image).is_empty()).count() as u64,
+            without_rows: (0..counts.len()).filter(|&image| rows_of(counts, image).is_empty()).count() as u64,
             patch_shape: first.patch_shape,
             columns: self.plan.schema.fields().iter().map(|field| field.name().clone()).collect(),
             layout: first.layout,
@@ -296,7 +308,70 @@ impl PatchCollection {
             row_bytes: self.row_bytes(),
             dense_bytes: rows.saturating_mul(self.row_bytes()),
             batch_rows: self.plan.batch_rows,
+            peak_bytes: self.peak_bytes(counts),
         })
+    }
+
+    /// The most memory of a process that reads the table.
+    fn peak_bytes(&self, counts: &[Count]) -> u64 {
+        let ahead = self.ahead() as u64;
+        let small = counts.iter().filter(|count| count.small).map(|count| count.bytes).max().unwrap_or(0);
+        let mut large = [0; 2];
+        for count in counts.iter().filter(|count| !count.small) {
+            let [first, second] = large;
+            large = if count.bytes > first { [count.bytes, first] } else { [first, second.max(count.bytes)] };
+        }
+        // While one large image is read the next one is opened.
+        let large = if ahead > 0 { large[0].saturating_add(large[1]) } else { large[0] };
+        // What is piled up, what is made of it, and what was given away.
+        let batches = self.plan.batch_rows.saturating_mul(self.row_bytes()).saturating_mul(3);
+        // A path is kept twice.
+        let names = self.plan.names.get_array_memory_size() as u64;
+        let lists = names.saturating_mul(2).saturating_add(counts.len() as u64 * 96);
+        [small.saturating_mul(ahead.max(1)), large, batches, lists].into_iter().fold(PROGRAM_BYTES, u64::saturating_add)
+    }
+
+    /// The same table, read in at most so many bytes of memory, the program itself included: with fewer images prepared
+    /// ahead, if that is needed. Reads the headers of all images.
+    ///
+    /// # Errors
+    /// If even one image at a time takes more: the error says how much. As [`num_rows`](Self::num_rows), too.
+    pub fn max_memory(self, bytes: u64) -> Result<Self> {
+        self.fit(bytes, |_| 0)
+    }
+
+    /// As [`max_memory`](Self::max_memory), of a reader whose consumer takes `more` besides for so many rows.
+    pub(crate) fn fit(mut self, bytes: u64, more: impl Fn(u64) -> u64) -> Result<Self> {
+        let more = more(self.num_rows()?);
+        loop {
+            let needs = with_margin(self.peak_bytes(self.counts()?).saturating_add(more));
+            if needs <= bytes {
+                return Ok(self);
+            }
+            let ahead = self.ahead();
+            if ahead == 0 {
+                let message = format!(
+                    "{}: it takes {} at the least: expected {} or more, or smaller batches, or fewer threads \
+                     (RAYON_NUM_THREADS=1)",
+                    bytesize::ByteSize(bytes),
+                    bytesize::ByteSize(needs),
+                    mib(needs),
+                );
+                return Err(Error::argument("max_memory", message));
+            }
+            self.prefetch = Some(ahead - 1);
+        }
+    }
+
+    /// Bytes of a batch, at most.
+    #[cfg(feature = "cli")]
+    pub(crate) fn batch_bytes(&self) -> u64 {
+        self.plan.batch_rows.saturating_mul(self.row_bytes())
+    }
+
+    /// Images that are prepared ahead.
+    fn ahead(&self) -> usize {
+        self.prefetch.unwrap_or_else(|| rayon::current_num_threads() + 2)
     }
 
     /// Bytes of a row, the key of the image among them.
@@ -326,8 +401,7 @@ impl PatchCollection {
     /// # Errors
     /// None so far: an image that can't be opened is an error of the stream.
     pub fn reader(&self) -> Result<CollectionReader> {
-        let ahead = self.prefetch.unwrap_or_else(|| rayon::current_num_threads() + 2);
-        Ok(CollectionReader::new(self.plan.clone(), self.skip_bad, self.most_rows, ahead))
+        Ok(CollectionReader::new(self.plan.clone(), self.skip_bad, self.most_rows, self.ahead()))
     }
 }
 
@@ -343,12 +417,12 @@ impl Plan {
         make: Arc<Make>,
         (first_good, first): (usize, First),
         names: ArrayRef,
-        ends: Arc<OnceLock<Vec<u64>>>,
+        counts: Arc<OnceLock<Vec<Count>>>,
     ) -> Result<Self> {
         let First { scan, inner, columns, batch_rows } = first;
         let schema = schema(&scan, &columns, paths.len())?;
         let slots = columns.iter().map(|name| slot(name, &inner)).collect();
-        Ok(Self { paths, make, first: scan, first_good, inner, slots, schema, batch_rows, names, ends })
+        Ok(Self { paths, make, first: scan, first_good, inner, slots, schema, batch_rows, names, counts })
     }
 
     /// The scan of an image, if its table is like that of the first.
@@ -403,6 +477,17 @@ impl Plan {
     }
 }
 
+impl Count {
+    fn of(scan: &PatchScan) -> Self {
+        let explain = scan.explain();
+        let small = explain.dense_bytes.max(explain.base_bytes) <= SMALL;
+        let peak = explain.peak_bytes.saturating_sub(PROGRAM_BYTES);
+        // A small image is made into rows as a whole.
+        let bytes = if small { peak.saturating_add(explain.dense_bytes) } else { peak };
+        Self { end: explain.rows, bytes, small }
+    }
+}
+
 /// What the first image says of all.
 struct First {
     scan: PatchScan,
@@ -445,9 +530,9 @@ impl First {
     }
 }
 
-/// The rows of an image, by where those of each end.
-fn rows_of(ends: &[u64], image: usize) -> Range<u64> {
-    image.checked_sub(1).map_or(0, |before| ends[before])..ends[image]
+/// The rows of an image.
+fn rows_of(counts: &[Count], image: usize) -> Range<u64> {
+    image.checked_sub(1).map_or(0, |before| counts[before].end)..counts[image].end
 }
 
 fn slot(name: &str, inner: &[String]) -> Slot {
@@ -539,6 +624,8 @@ pub struct ExplainCollection {
     pub dense_bytes: u64,
     /// Rows of a batch, at most.
     pub batch_rows: u64,
+    /// The most memory that the process takes while a reader is drained.
+    pub peak_bytes: u64,
 }
 
 impl fmt::Display for ExplainCollection {
@@ -552,6 +639,7 @@ impl fmt::Display for ExplainCollection {
         writeln!(f, "columns     {}  ({}, {})", self.columns.join(", "), self.layout, self.dtype)?;
         writeln!(f, "row         {}", bytes(self.row_bytes))?;
         writeln!(f, "all rows    {}", bytes(self.dense_bytes))?;
-        write!(f, "batch       at most {} rows", self.batch_rows)
+        writeln!(f, "batch       at most {} rows", self.batch_rows)?;
+        write!(f, "peak memory {}, whatever the number of rows", bytes(self.peak_bytes))
     }
 }

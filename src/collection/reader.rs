@@ -13,7 +13,7 @@ use crate::{Error, PatchReader, PatchScan, Result};
 
 /// The most bytes of an image, and of its rows, that it is made into rows ahead, beside others. Of larger ones one is read
 /// at a time, band by band, by all threads.
-const SMALL: u64 = 4 << 20;
+pub(super) const SMALL: u64 = 4 << 20;
 
 /// The batches of a [`PatchCollection`](super::PatchCollection), in order: those of large images as they are, those of
 /// small ones together.

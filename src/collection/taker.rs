@@ -70,12 +70,12 @@ impl CollectionTaker {
     /// The table of rows whose numbers rise.
     fn forward(&mut self, rows: &[u64]) -> Result<RecordBatch> {
         let plan = self.plan.clone();
-        let ends = plan.ends.get().map_or(&[][..], Vec::as_slice);
+        let counts = plan.counts.get().map_or(&[][..], Vec::as_slice);
         let mut pile = Pile::default();
         let mut rest = rows;
         while let Some(&row) = rest.first() {
-            let image = ends.partition_point(|&end| end <= row);
-            let of = rows_of(ends, image);
+            let image = counts.partition_point(|count| count.end <= row);
+            let of = rows_of(counts, image);
             let (these, others) = rest.split_at(rest.partition_point(|&row| row < of.end));
             let columns = if self.needs_scans {
                 let (scan, taker) = self.image(image, of.end - of.start)?;

@@ -65,7 +65,7 @@ impl Dense {
             return Err(file.unsupported(message));
         }
         // SAFETY: the caller promises that the file stays as it is.
-        let map = unsafe { Mmap::map(file.file()) }.map_err(|e| Error::io(file.path(), "map", e))?;
+        let map = unsafe { Mmap::map(file.file()?) }.map_err(|e| Error::io(file.path(), "map", e))?;
         let buffer = Buffer::from(Bytes::from_owner(map));
         // The file may have become shorter since its length was looked at.
         let bytes = self

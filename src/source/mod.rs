@@ -27,6 +27,8 @@ mod npz;
 mod options;
 mod raw;
 mod region;
+#[cfg(feature = "cloud")]
+mod remote;
 mod swap;
 #[cfg(feature = "tiff")]
 mod tiff;
@@ -192,10 +194,6 @@ fn open(path: &Path, options: &OpenOptions) -> Result<AnySource> {
     if let Some(source) = open_zarr(path, options)? {
         return Ok(source);
     }
-    if is_address(path) {
-        let message = "this build reads no objects: it needs the features \"zarr\" and \"cloud\"";
-        return Err(Error::unsupported(path.display().to_string(), message));
-    }
     let (path, member) = &split(path, options)?;
     let file = DataFile::open(path)?;
     let format = Format::of(&file)?;
@@ -220,13 +218,11 @@ fn open(path: &Path, options: &OpenOptions) -> Result<AnySource> {
         return Err(file.unsupported(format!("no member {member:?}: a {} file is one image", format.name())));
     }
     match format {
-        Format::Npy => Ok(AnySource::new(NpySource::open(path)?)),
+        Format::Npy => Ok(AnySource::new(NpySource::new(&file)?)),
         #[cfg(feature = "tiff")]
-        Format::Tiff if options.stack => Ok(AnySource::new(TiffSource::open_stack(path)?)),
+        Format::Tiff if options.stack => Ok(AnySource::new(TiffSource::new_stack(&file)?)),
         #[cfg(feature = "tiff")]
-        Format::Tiff => {
-            Ok(AnySource::new(TiffSource::open_overview(path, options.page.unwrap_or(0), options.overview)?))
-        }
+        Format::Tiff => Ok(AnySource::new(TiffSource::new(&file, options.page.unwrap_or(0), options.overview)?)),
         #[cfg(feature = "npz")]
         Format::Zip => {
             let archive = Arc::new(archive::Archive::read(file)?);
@@ -237,7 +233,7 @@ fn open(path: &Path, options: &OpenOptions) -> Result<AnySource> {
             Ok(AnySource::new(NpzSource::new(&archive, member.as_deref())?))
         }
         #[cfg(feature = "image")]
-        _ => Ok(AnySource::new(ImageSource::open(path)?)),
+        format => Ok(AnySource::new(ImageSource::new(&file, format)?)),
         #[cfg(not(feature = "image"))]
         _ => unreachable!("formats that are not built are refused"),
     }
@@ -251,7 +247,13 @@ fn is_address(path: &Path) -> bool {
 /// Opens what is an array of Zarr by its name: an address, a folder, or something in a folder that is one.
 #[cfg(feature = "zarr")]
 fn open_zarr(path: &Path, options: &OpenOptions) -> Result<Option<AnySource>> {
-    let (folder, inner) = if is_address(path) || zarr::is_node(path) || path.is_dir() {
+    let (folder, inner) = if is_address(path) {
+        // A server has no folders that could be told from files.
+        if is_image_name(path) {
+            return Ok(None);
+        }
+        (path, None)
+    } else if zarr::is_node(path) || path.is_dir() {
         (path, None)
     } else if path.exists() {
         return Ok(None);
@@ -282,7 +284,8 @@ fn open_zarr(path: &Path, options: &OpenOptions) -> Result<Option<AnySource>> {
 
 /// The file of an address, and the name within it: `scene.npz/name` is the array `name` of `scene.npz`.
 fn split(path: &Path, options: &OpenOptions) -> Result<(PathBuf, Option<String>)> {
-    let inner = if path.exists() { None } else { path.ancestors().skip(1).find(|parent| parent.is_file()) };
+    let inner =
+        if is_address(path) || path.exists() { None } else { path.ancestors().skip(1).find(|parent| parent.is_file()) };
     let Some(file) = inner else { return Ok((path.to_owned(), options.member.clone())) };
     let name = path.strip_prefix(file).unwrap_or(path).to_string_lossy().into_owned();
     match &options.member {

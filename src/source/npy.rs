@@ -54,7 +54,7 @@ impl NpySource {
         Ok(source)
     }
 
-    fn new(file: &DataFile) -> Result<Self> {
+    pub(super) fn new(file: &DataFile) -> Result<Self> {
         let array = npy_header::read(file)?;
         let info = SourceInfo {
             name: file.name(),

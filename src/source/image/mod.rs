@@ -3,7 +3,7 @@
 mod jpeg;
 mod limits;
 
-use std::io::{BufReader, Seek};
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use image::{ColorType, ImageDecoder, ImageFormat, ImageReader};
@@ -41,11 +41,13 @@ impl ImageSource {
     /// # Errors
     /// If the file can't be read, is none of the formats, is broken, or claims to be larger than its length allows.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
-        let file = DataFile::open(path)?;
-        let format = Format::of(&file)?;
-        let (info, _) = start(&file, format)?;
-        Ok(Self { info, path: path.to_owned(), stamp: file.stamp(), format })
+        let file = DataFile::open(path.as_ref())?;
+        Self::new(&file, Format::of(&file)?)
+    }
+
+    pub(super) fn new(file: &DataFile, format: Format) -> Result<Self> {
+        let (info, _) = start(file, format)?;
+        Ok(Self { info, path: file.path().to_owned(), stamp: file.stamp(), format })
     }
 }
 
@@ -81,8 +83,7 @@ fn start(file: &DataFile, format: Format) -> Result<(SourceInfo, impl ImageDecod
         return Err(file.unsupported(format!("the file is {}: expected an image", format.name())));
     };
     let limits = Limits::of(file, format)?;
-    let mut data = file.try_clone()?;
-    data.rewind().map_err(|e| Error::io(file.path(), "read", e))?;
+    let data = file.input()?;
     let decoder = guard(&name, || {
         let mut reader = ImageReader::with_format(BufReader::new(data), image_format);
         let mut image_limits = image::Limits::default();

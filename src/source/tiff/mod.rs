@@ -70,12 +70,14 @@ impl TiffSource {
     /// # Errors
     /// As [`open`](Self::open), and if there is no such copy: the error lists those that there are.
     pub fn open_overview(path: impl AsRef<Path>, page: usize, overview: Option<usize>) -> Result<Self> {
-        let file = DataFile::open(path.as_ref())?;
-        let first = Page::read(&file, page, overview)?;
-        let info = info(&file, &first);
+        Self::new(&DataFile::open(path.as_ref())?, page, overview)
+    }
+
+    pub(super) fn new(file: &DataFile, page: usize, overview: Option<usize>) -> Result<Self> {
+        let first = Page::read(file, page, overview)?;
         Ok(Self {
-            info,
-            path: path.as_ref().to_owned(),
+            info: info(file, &first),
+            path: file.path().to_owned(),
             stamp: file.stamp(),
             number: page,
             overview,
@@ -99,11 +101,14 @@ impl TiffSource {
     /// # Errors
     /// As [`open`](Self::open), of any page; also if the pages differ in their shape or the type of their samples.
     pub fn open_stack(path: impl AsRef<Path>) -> Result<Self> {
-        let file = DataFile::open(path.as_ref())?;
-        let (info, first, stack) = stack::open(&file)?;
+        Self::new_stack(&DataFile::open(path.as_ref())?)
+    }
+
+    pub(super) fn new_stack(file: &DataFile) -> Result<Self> {
+        let (info, first, stack) = stack::open(file)?;
         Ok(Self {
             info,
-            path: path.as_ref().to_owned(),
+            path: file.path().to_owned(),
             stamp: file.stamp(),
             number: 0,
             overview: None,
@@ -133,7 +138,7 @@ fn info(file: &DataFile, page: &Page) -> SourceInfo {
         axes: Some(axes),
         chunk,
         resident: false,
-        working_bytes: working_bytes(page),
+        working_bytes: working_bytes(page).saturating_add(file.memory()),
     }
 }
 
@@ -212,6 +217,7 @@ impl TiffReader {
         let in_chunk = self.page.chunk_samples();
         let pixel = in_chunk as usize * self.page.dtype.size();
         let plane_bytes = rows as usize * columns as usize * pixel;
+        self.file.want(|| planes.clone().flat_map(|plane| self.page.places(plane, &ys, &xs)));
         let mut memory = self.pool.take(plane_bytes * (planes.end - planes.start) as usize)?;
         for (plane, out) in planes.clone().zip(memory.chunks_exact_mut(plane_bytes)) {
             self.read_plane(plane, &ys, &xs, pixel, out)?;
