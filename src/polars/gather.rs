@@ -9,9 +9,9 @@ use polars::prelude::*;
 use super::ffi;
 use crate::encode::{Column as TableColumn, Encoder};
 use crate::schema::{TableInfo, schema};
-use crate::source::{AnySource, Region};
+use crate::source::Decoded;
 use crate::take::PatchTaker;
-use crate::{BufferPool, Error, Layout, PatchScan, Result};
+use crate::{Error, Layout, PatchScan, Result};
 
 /// The patches of the windows with these ids, in the layout and type of the scan: any window of the grid, whatever the
 /// rows of the scan. Null ids give null patches.
@@ -126,7 +126,7 @@ struct Gather {
     encoder: Arc<Encoder>,
     dtype: DataType,
     /// What a source that is decoded as a whole gave: once, not once a thread.
-    decoded: Mutex<Option<AnySource>>,
+    decoded: Decoded,
     /// One a thread that ever gathered at the same time as others.
     idle: Mutex<Vec<PatchTaker>>,
 }
@@ -147,7 +147,7 @@ impl Gather {
         let none = arrow_array::new_empty_array(encoder.schema.field(0).data_type());
         let dtype =
             ffi::column("patch", &none).map_err(|error| Error::argument("dtype", error.to_string()))?.dtype().clone();
-        let (decoded, idle) = (Mutex::new(None), Mutex::new(Vec::new()));
+        let (decoded, idle) = (Decoded::default(), Mutex::new(Vec::new()));
         Ok(Self { scan: scan.clone(), encoder: Arc::new(encoder), dtype, decoded, idle })
     }
 
@@ -172,17 +172,7 @@ impl Gather {
 
     fn taker(&self) -> Result<PatchTaker> {
         let source = self.scan.source();
-        let whole = Region::whole(&source.info().shape);
-        if !source.info().resident || source.view().is_some() || whole.pixels() == 0 || !self.encoder.needs_pixels() {
-            return PatchTaker::new(&**source, self.encoder.clone());
-        }
-        // Other threads wait for the one that decodes.
-        let mut decoded = self.decoded.lock().unwrap_or_else(PoisonError::into_inner);
-        let image = match &*decoded {
-            Some(image) => image.clone(),
-            None => decoded.insert(source.open(&BufferPool::new(0))?.read(&whole)?.into()).clone(),
-        };
-        drop(decoded);
-        PatchTaker::new(&*image, self.encoder.clone())
+        let source = if self.encoder.needs_pixels() { self.decoded.of(source)? } else { source.clone() };
+        PatchTaker::new(&*source, self.encoder.clone())
     }
 }
