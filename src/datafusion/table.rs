@@ -1,7 +1,7 @@
 //! [`PatchTable`]: a scan as a table of DataFusion.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow_schema::{Schema, SchemaRef};
 use async_trait::async_trait;
