@@ -7,6 +7,7 @@ use arrow_array::{Array, ArrayRef, DictionaryArray, Int32Array, RecordBatch, Rec
 use arrow_schema::{ArrowError, SchemaRef};
 use arrow_select::concat::concat;
 
+use super::choose::Chosen;
 use super::{Plan, Skipped, Slot, is_of_image, named};
 use crate::jobs::Job;
 use crate::{Error, PatchReader, PatchScan, Result};
@@ -21,6 +22,8 @@ pub(super) const SMALL: u64 = 4 << 20;
 /// A reader can be dropped at any point and costs what it took. After an error it ends.
 pub struct CollectionReader {
     plan: Arc<Plan>,
+    chosen: Option<Arc<Chosen>>,
+    schema: SchemaRef,
     skip_bad: bool,
     skipped: Arc<Mutex<Vec<Skipped>>>,
     /// Images that are prepared ahead, in order.
@@ -36,6 +39,8 @@ pub struct CollectionReader {
     ready: VecDeque<RecordBatch>,
     /// The number of the first row of the next batch.
     row: u64,
+    /// The image of the last row of the last batch, and how many rows of it were given.
+    given: (i32, u64),
     /// Rows that are still wanted.
     left: u64,
 }
@@ -100,9 +105,16 @@ enum Turn {
 
 impl Plan {
     /// Reads the header of an image, and if it is small, all of it.
-    fn prepare(&self, image: usize) -> Result<Prepared> {
+    fn prepare(&self, image: usize, chosen: Option<&Chosen>) -> Result<Prepared> {
         let path = &self.paths[image];
-        let scan = self.scan(path)?;
+        // Of an image without rows it is to be told why.
+        if chosen.is_some_and(|chosen| chosen.rows_in(image) > 0 && chosen.has_none_of(image)) {
+            return Ok(Prepared::Rows(Vec::new()));
+        }
+        let mut scan = self.scan(path)?;
+        if let Some(chosen) = chosen {
+            scan = chosen.of(image, scan)?;
+        }
         let explain = scan.explain();
         if explain.dense_bytes.max(explain.base_bytes) > SMALL {
             return Ok(Prepared::Scan(scan));
@@ -113,9 +125,18 @@ impl Plan {
 }
 
 impl CollectionReader {
-    pub(super) fn new(plan: Arc<Plan>, skip_bad: bool, most_rows: u64, ahead: usize) -> Self {
+    pub(super) fn new(
+        plan: Arc<Plan>,
+        chosen: Option<Arc<Chosen>>,
+        schema: SchemaRef,
+        skip_bad: bool,
+        most_rows: u64,
+        ahead: usize,
+    ) -> Self {
         Self {
             plan,
+            chosen,
+            schema,
             skip_bad,
             skipped: Arc::default(),
             coming: VecDeque::new(),
@@ -125,6 +146,7 @@ impl CollectionReader {
             pile: Pile::default(),
             ready: VecDeque::new(),
             row: 0,
+            given: (-1, 0),
             left: most_rows,
         }
     }
@@ -143,8 +165,9 @@ impl CollectionReader {
     /// Has images prepared on rayon's pool.
     fn order(&mut self) {
         while self.coming.len() < self.ahead && self.next < self.plan.paths.len() && self.left > 0 {
-            let (plan, image) = (self.plan.clone(), self.next);
-            self.coming.push_back((image, Coming::Preparing(Job::spawn(move || plan.prepare(image)))));
+            let (plan, image, chosen) = (self.plan.clone(), self.next, self.chosen.clone());
+            let prepare = move || plan.prepare(image, chosen.as_deref());
+            self.coming.push_back((image, Coming::Preparing(Job::spawn(prepare))));
             self.next += 1;
         }
         // A large image is opened, which may decode it, while the one before is read.
@@ -179,7 +202,7 @@ impl CollectionReader {
         }
         let image = self.next;
         self.next += 1;
-        Some((image, self.plan.prepare(image).and_then(open)))
+        Some((image, self.plan.prepare(image, self.chosen.as_deref()).and_then(open)))
     }
 
     /// An image is bad, of which the table has so many rows.
@@ -264,13 +287,29 @@ impl CollectionReader {
                     images.iter().for_each(|&(image, rows)| keys.resize(keys.len() + rows, image));
                     Arc::new(DictionaryArray::try_new(Int32Array::from(keys), self.plan.names.clone())?) as ArrayRef
                 }
-                Slot::Window => Arc::new(UInt64Array::from_iter_values(self.row..self.row + rows as u64)),
+                Slot::Window => match &self.chosen {
+                    None => Arc::new(UInt64Array::from_iter_values(self.row..self.row + rows as u64)),
+                    Some(chosen) => Arc::new(UInt64Array::from(self.numbers(chosen, &images))),
+                },
                 Slot::Inner(column) => joined(&blocks, *column)?,
             });
         }
         self.row += rows as u64;
-        self.ready.push_back(RecordBatch::try_new(self.plan.schema.clone(), columns)?);
+        if let Some(&(image, rows)) = images.last() {
+            let before = if self.given.0 == image { self.given.1 } else { 0 };
+            self.given = (image, before + rows as u64);
+        }
+        self.ready.push_back(RecordBatch::try_new(self.schema.clone(), columns)?);
         Ok(())
+    }
+
+    /// The numbers of so many rows of these images, which follow on those that were given.
+    fn numbers(&self, chosen: &Chosen, images: &[(i32, usize)]) -> Vec<u64> {
+        let number = |&(image, rows): &(i32, usize)| {
+            let before = if self.given.0 == image { self.given.1 } else { 0 };
+            chosen.ids(image as usize, before, rows as u64)
+        };
+        images.iter().flat_map(number).collect()
     }
 
     fn next_batch(&mut self) -> Result<Option<RecordBatch>> {
@@ -297,6 +336,6 @@ impl Iterator for CollectionReader {
 
 impl RecordBatchReader for CollectionReader {
     fn schema(&self) -> SchemaRef {
-        self.plan.schema.clone()
+        self.schema.clone()
     }
 }

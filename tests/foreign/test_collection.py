@@ -109,6 +109,46 @@ def test_columns_and_first_rows(tmp_path: Path) -> None:
         assert table.num_rows == len(xs) and table.column_names == columns.split(",")
 
 
+@pytest.mark.parametrize(
+    ("args", "chosen"),
+    [
+        (["--rows", "1000..9000"], lambda n: range(1000, 9000)),
+        (["--rows", "70000.."], lambda n: range(70_000, n)),
+        (["--skip", "5"], lambda n: range(5, n)),
+        (["--shard", "2/7"], lambda n: range(n * 2 // 7, n * 3 // 7)),
+        (["--rows", "100..60000", "--shard", "1/3", "--skip", "7"], lambda n: range(100 + 59900 // 3 + 7, 100 + 59900 * 2 // 3)),
+        (["--sample", "500", "--seed", "4"], None),
+        (["--sample", "0.3", "--shard", "1/2"], None),
+    ],
+    ids=lambda value: "-".join(value).replace("--", "") if isinstance(value, list) else "",
+)
+def test_some_rows_of_all_images(args: list[str], chosen: object, tmp_path: Path) -> None:
+    images = mixed(tmp_path / "in")
+    whole = read_arrow(export(tmp_path / "in", tmp_path / "all.arrow", "--window", "8x8", "--layout", "binary"))
+    for batch in ["100000", "77"]:
+        out = export(tmp_path / "in", tmp_path / "t.arrow", "--window", "8x8", "--layout", "binary", *args, "--batch-rows", batch)
+        table = read_arrow(out)
+        ids = table["window"].to_numpy()
+        # Every row is the one that has this number among all.
+        assert all(
+            table[name].combine_chunks().cast(pa.string() if name == "image" else table[name].type).equals(
+                whole[name].take(pa.array(ids)).combine_chunks().cast(pa.string() if name == "image" else table[name].type)
+            )
+            for name in table.column_names
+        )
+        if chosen is not None:
+            assert ids.tolist() == list(chosen(whole.num_rows))
+        else:
+            count = 500 if "500" in args else round(whole.num_rows * 0.3 / 2)
+            assert abs(len(ids) - count) <= 1 and (np.diff(ids) > 0).all()
+            # From all of the images, or the half of them.
+            assert len(set(table["image"].to_pylist())) >= (len(images) // 3 if "0.3" in args else 3)
+        told = json.loads(table.schema.metadata[b"windrow.collection"])
+        assert told["selection"], told
+    info = json.loads(windrow("info", tmp_path / "in", "--window", "8x8", *args, "--json").stdout)
+    assert info["rows"] == table.num_rows
+
+
 def test_other_engines_read_the_column(tmp_path: Path) -> None:
     import duckdb
 
@@ -152,7 +192,9 @@ def test_what_is_of_one_image_is_refused(tmp_path: Path) -> None:
     mixed(tmp_path / "in")
     for args, text in [
         (["--shuffle", "1"], "--shuffle: chooses rows of one image"),
-        (["--rows", "5..10"], "--rows: of several images only the first rows"),
+        (["--rows", "5..1000000000"], "rows 5..1000000000"),
+        (["--within", "y=0..5"], "--within: chooses rows of one image"),
+        (["--shard", "4/4"], "--shard: 4 of 4"),
         (["--layout", "columns"], "--layout: columns are slices of one image"),
         (["--labels", tmp_path / "in" / "00.png"], "--labels: are those of one image"),
         (["--columns", "image,image"], "is asked for twice"),
