@@ -135,7 +135,6 @@ fn rows_by_number_are_those_of_a_reader() {
     for tiles in [
         PatchCollection::skipping_bad(paths.clone(), builder).unwrap(),
         PatchCollection::skipping_bad(paths.clone(), some).unwrap(),
-        PatchCollection::skipping_bad(paths.clone(), builder).unwrap().head(100),
     ] {
         let expected = rows(tiles.reader().unwrap());
         let last = tiles.num_rows().unwrap() - 1;

@@ -80,6 +80,7 @@ pub(super) fn run(args: Args) -> Result<()> {
             };
             if !quiet {
                 note_whole_axes(&scan);
+                note(&scan.source().notes());
                 note(&notes);
             }
             export(&scan, &output, target, IpcOptions { compression, store_columns }, quiet, interrupted)
@@ -142,11 +143,18 @@ fn info(args: &ScanArgs, json: bool) -> Result<()> {
             }
             if !json {
                 note_whole_axes(&scan);
+                note(&scan.source().notes());
                 note(&notes);
             }
             ScanInfo::new(&scan).text(json)?
         }
-        None => SourceInfo::new(args.windows.source()?.info()).text(json)?,
+        None => {
+            let source = args.windows.source()?;
+            if !json {
+                note(&source.notes());
+            }
+            SourceInfo::new(source.info()).text(json)?
+        }
     };
     writeln!(io::stdout().lock(), "{text}").map_err(stdout_error)
 }

@@ -31,6 +31,7 @@
 //! A reader holds the paths; of large images the one that is read, as a scan of it does, and the next one, once it is
 //! open; and a few small ones. A file is open while it is read: a few at a time, however many there are.
 
+mod choose;
 mod paths;
 mod pile;
 mod reader;
@@ -51,10 +52,11 @@ pub use paths::{is_several, paths};
 pub use reader::CollectionReader;
 pub use taker::CollectionTaker;
 
+use self::choose::Chosen;
 use self::reader::SMALL;
 use crate::scan::{PROGRAM_BYTES, mib, with_margin};
 use crate::window::by;
-use crate::{DType, Error, ErrorKind, Layout, PatchScan, Result, ScanBuilder, TableInfo, WindowSpec};
+use crate::{DType, Error, ErrorKind, Layout, PatchScan, Result, ScanBuilder, Step, TableInfo, WindowSpec};
 
 /// The key of the schema metadata under which [`CollectionInfo`] stands, as JSON.
 pub const METADATA_KEY: &str = "windrow.collection";
@@ -78,9 +80,20 @@ pub struct CollectionInfo {
     pub scale: f64,
     /// What was added to pixels.
     pub offset: f64,
+    /// What was done to the rows, by their numbers through all images; empty if it was nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub selection: Vec<Step>,
 }
 
 impl CollectionInfo {
+    /// A schema that says this.
+    fn put_into(&self, schema: &Schema) -> Result<SchemaRef> {
+        let json = serde_json::to_string(self)
+            .map_err(|error| Error::format("schema metadata", format!("can't be written: {error}")))?;
+        let metadata = HashMap::from([(METADATA_KEY.to_owned(), json)]);
+        Ok(Arc::new(Schema::new_with_metadata(schema.fields().clone(), metadata)))
+    }
+
     /// Reads how a table was made from its schema; `None` if it is not one of many images.
     ///
     /// # Errors
@@ -114,6 +127,7 @@ pub struct PatchCollection {
     skip_bad: bool,
     most_rows: u64,
     prefetch: Option<usize>,
+    chosen: Option<Arc<Chosen>>,
 }
 
 /// What all readers share.
@@ -208,7 +222,7 @@ impl PatchCollection {
         }
         let names = Arc::new(StringArray::from(names)) as ArrayRef;
         let plan = Plan::new(paths.into(), make, (first_good, first), names, Arc::default())?;
-        Ok(Self { plan: Arc::new(plan), skip_bad, most_rows: u64::MAX, prefetch: None })
+        Ok(Self { plan: Arc::new(plan), skip_bad, most_rows: u64::MAX, prefetch: None, chosen: None })
     }
 
     /// The same rows with these columns alone. Opens the first image again.
@@ -221,7 +235,8 @@ impl PatchCollection {
         let first = (plan.make)(path).and_then(|builder| First::new(builder.columns(columns)));
         let first = (plan.first_good, first.map_err(|error| named(path, error))?);
         let plan = Plan::new(plan.paths.clone(), plan.make.clone(), first, plan.names.clone(), plan.counts.clone())?;
-        Ok(Self { plan: Arc::new(plan), ..self.clone() })
+        let chosen = self.chosen.as_ref().map(|chosen| chosen.in_table(&plan.schema)).transpose()?;
+        Ok(Self { plan: Arc::new(plan), chosen: chosen.map(Arc::new), ..self.clone() })
     }
 
     /// The first rows alone. A pass opens no more images than it needs for them.
@@ -249,7 +264,7 @@ impl PatchCollection {
 
     /// The schema that every batch has.
     pub fn schema(&self) -> SchemaRef {
-        self.plan.schema.clone()
+        self.chosen.as_ref().map_or(&self.plan.schema, |chosen| &chosen.schema).clone()
     }
 
     /// The number of rows. Reads the headers of all images when it is first asked for; images that will be left out count
@@ -258,6 +273,9 @@ impl PatchCollection {
     /// # Errors
     /// If an image is bad, unless these are left out.
     pub fn num_rows(&self) -> Result<u64> {
+        if let Some(chosen) = &self.chosen {
+            return Ok(chosen.len().min(self.most_rows));
+        }
         Ok(self.counts()?.last().map_or(0, |last| last.end).min(self.most_rows))
     }
 
@@ -328,7 +346,10 @@ impl PatchCollection {
         // A path is kept twice.
         let names = self.plan.names.get_array_memory_size() as u64;
         let lists = names.saturating_mul(2).saturating_add(counts.len() as u64 * 96);
-        [small.saturating_mul(ahead.max(1)), large, batches, lists].into_iter().fold(PROGRAM_BYTES, u64::saturating_add)
+        let chosen = self.chosen.as_ref().map_or(0, |chosen| chosen.bytes());
+        [small.saturating_mul(ahead.max(1)), large, batches, lists, chosen]
+            .into_iter()
+            .fold(PROGRAM_BYTES, u64::saturating_add)
     }
 
     /// The same table, read in at most so many bytes of memory, the program itself included: with fewer images prepared
@@ -387,13 +408,39 @@ impl PatchCollection {
         inner + self.plan.slots.iter().map(own).sum::<u64>()
     }
 
-    /// Opens the table for rows by number, in any order. Reads the headers of all images when that was not done yet.
+    /// Opens the images for rows by their numbers (the column `window`), in any order: any row of any image, whatever the
+    /// rows of this collection. Reads the headers of all images when that was not done yet.
     ///
     /// # Errors
     /// As [`num_rows`](Self::num_rows).
     pub fn taker(&self) -> Result<CollectionTaker> {
-        let rows = self.num_rows()?;
-        Ok(CollectionTaker::new(self.plan.clone(), rows))
+        self.counts()?;
+        Ok(CollectionTaker::new(self.plan.clone()))
+    }
+
+    /// The numbers of the rows from one of this collection to another.
+    ///
+    /// # Errors
+    /// If there are fewer rows; as [`num_rows`](Self::num_rows).
+    pub fn windows(&self, rows: Range<u64>) -> Result<Vec<u64>> {
+        let count = self.num_rows()?;
+        if rows.start > rows.end || rows.end > count {
+            return Err(ErrorKind::Rows { start: rows.start, end: rows.end.max(rows.start), rows: count }.into());
+        }
+        Ok(match &self.chosen {
+            Some(chosen) => chosen.windows(rows),
+            None => rows.collect(),
+        })
+    }
+
+    /// The rows that were chosen, in terms of what they were chosen of, and that.
+    #[cfg(feature = "polars")]
+    pub(crate) fn selection(&self) -> Result<(Range<u64>, Option<&crate::rows::Selection>)> {
+        let count = self.num_rows()?;
+        Ok(match &self.chosen {
+            Some(chosen) => chosen.selected(count),
+            None => (0..count, None),
+        })
     }
 
     /// Starts reading. Any number of readers may run at once.
@@ -401,7 +448,9 @@ impl PatchCollection {
     /// # Errors
     /// None so far: an image that can't be opened is an error of the stream.
     pub fn reader(&self) -> Result<CollectionReader> {
-        Ok(CollectionReader::new(self.plan.clone(), self.skip_bad, self.most_rows, self.ahead()))
+        let most = self.chosen.as_ref().map_or(u64::MAX, |chosen| chosen.len()).min(self.most_rows);
+        let plan = self.plan.clone();
+        Ok(CollectionReader::new(plan, self.chosen.clone(), self.schema(), self.skip_bad, most, self.ahead()))
     }
 }
 
@@ -569,10 +618,9 @@ fn schema(first: &PatchScan, columns: &[String], images: usize) -> Result<Schema
         layout: table.layout,
         scale: table.scale,
         offset: table.offset,
+        selection: Vec::new(),
     };
-    let json = serde_json::to_string(&info)
-        .map_err(|error| Error::format("schema metadata", format!("can't be written: {error}")))?;
-    Ok(Arc::new(Schema::new_with_metadata(fields, HashMap::from([(METADATA_KEY.to_owned(), json)]))))
+    info.put_into(&Schema::new(fields))
 }
 
 /// That a file of values is of several images, and so of none of them.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arrow_array::{Array, ArrayRef, DictionaryArray, Int32Array, RecordBatch, UInt64Array};
+use arrow_schema::SchemaRef;
 use arrow_select::concat::concat;
 
 use super::{Plan, Slot};
@@ -12,7 +13,7 @@ use crate::Result;
 #[derive(Default)]
 pub(super) struct Pile {
     /// How many rows, of which images.
-    images: Vec<(i32, usize)>,
+    pub(super) images: Vec<(i32, usize)>,
     pub(super) rows: usize,
     /// The columns of a piece, which a scan made, and of many pieces together: a piece alone takes more than its rows.
     pieces: Vec<Vec<ArrayRef>>,
@@ -39,7 +40,7 @@ impl Pile {
     }
 
     /// The table of the rows that are there, whose numbers are `windows`.
-    pub(super) fn batch(self, plan: &Plan, windows: UInt64Array) -> Result<RecordBatch> {
+    pub(super) fn batch(self, plan: &Plan, schema: &SchemaRef, windows: UInt64Array) -> Result<RecordBatch> {
         let Self { images, rows, pieces, mut blocks } = self;
         blocks.extend(pieces);
         let column = |slot: &Slot| match slot {
@@ -52,7 +53,7 @@ impl Pile {
             Slot::Inner(column) => joined(&blocks, *column),
         };
         let columns = plan.slots.iter().map(column).collect::<Result<_>>()?;
-        Ok(RecordBatch::try_new(plan.schema.clone(), columns)?)
+        Ok(RecordBatch::try_new(schema.clone(), columns)?)
     }
 }
 

@@ -40,10 +40,16 @@ pub struct CollectionTaker {
 }
 
 impl CollectionTaker {
-    /// For the first `rows` of a table whose images have been counted.
-    pub(super) fn new(plan: Arc<Plan>, rows: u64) -> Self {
+    /// Of images whose rows have been counted.
+    pub(super) fn new(plan: Arc<Plan>) -> Self {
+        let rows = plan.counts.get().and_then(|counts| counts.last()).map_or(0, |last| last.end);
         let needs_scans = plan.slots.iter().any(|slot| matches!(slot, Slot::Inner(_)));
         Self { plan, rows, needs_scans, open: VecDeque::new() }
+    }
+
+    /// The rows of all images.
+    pub fn num_rows(&self) -> u64 {
+        self.rows
     }
 
     /// The table of the rows with these numbers, in this order; a number may be listed twice.
@@ -91,7 +97,7 @@ impl CollectionTaker {
         if pile.rows == 0 {
             return Ok(RecordBatch::new_empty(plan.schema.clone()));
         }
-        pile.batch(&plan, UInt64Array::from(rows.to_vec()))
+        pile.batch(&plan, &plan.schema, UInt64Array::from(rows.to_vec()))
     }
 
     /// An image, which shall have so many rows.

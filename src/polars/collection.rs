@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use polars::prelude::*;
 
 use super::gather::by_ids;
-use super::{ffi, frame, morsel};
+use super::{ffi, frame, morsel, rows};
 use crate::Result;
 use crate::collection::{CollectionTaker, PatchCollection};
 use crate::encode::Column as TableColumn;
@@ -45,7 +45,11 @@ pub fn scan(tiles: &PatchCollection) -> PolarsResult<LazyFrame> {
     };
     let schema = tiles.schema();
     let names = || schema.fields().iter().map(|field| field.name().as_str());
-    let mut frame = frame::windows(0..tiles.num_rows()?, morsel::rows(tiles.first()))?;
+    let (rows, selection) = tiles.selection()?;
+    let mut frame = frame::windows(rows, morsel::rows(tiles.first()))?;
+    if let Some(selection) = selection {
+        frame = frame.with_columns([rows::windows(selection.clone())]);
+    }
     // In steps: a filter on what is cheap is moved below the patches.
     for step in [false, true] {
         let columns: Result<Vec<_>> = names()
@@ -71,10 +75,11 @@ fn column(tiles: &PatchCollection, name: &str, pixels: bool) -> Result<Expr> {
         ffi::column(name, &none).map_err(|error| crate::Error::argument("dtype", error.to_string()))?.dtype().clone()
     };
     let counter = tiles.first().clone();
+    let windows = one.taker()?.num_rows();
     let idle: Arc<Mutex<Vec<CollectionTaker>>> = Arc::default();
     let made = dtype.clone();
     let function = move |rows: Column| {
-        by_ids(&rows, one.num_rows()?, &made, |rows, name| {
+        by_ids(&rows, windows, &made, |rows, name| {
             let kept = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
             let mut taker = kept.map_or_else(|| one.taker(), Ok)?;
             let batch = taker.take(rows)?;

@@ -7,24 +7,25 @@ use bytesize::ByteSize;
 use super::PatchScan;
 use crate::{Error, Layout, Result};
 
-/// What is added to the sum of all that is known to be held: an allocator's own, and what is freed a moment later.
+/// With what is added to the sum of all that is known to be held: an allocator's own, what is freed a moment later, the
+/// state of codecs, and how much larger one build of the program is than another.
 pub(crate) fn with_margin(bytes: u64) -> u64 {
-    bytes.saturating_add(bytes / 4)
+    bytes.saturating_add(bytes / 4).saturating_add(8 << 20)
 }
 
 impl PatchScan {
     /// The same table, read in at most so many bytes of memory, the program itself included: with fewer batches made ahead
     /// and smaller ones, if that is needed. A size of batches that was chosen stays. What
-    /// [`explain`](Self::explain) expects is held to with a quarter to spare.
+    /// [`explain`](Self::explain) expects is held to with a quarter to spare, and 8 MiB.
     ///
     /// ```
     /// use windrow::{PatchScan, StridedView, WindowSpec};
     ///
     /// let image = StridedView::from_vec(vec![0f32; 1 << 18], &[512, 512])?;
     /// let scan = PatchScan::new(image, WindowSpec::new([8, 8]))?;
-    /// let small = scan.max_memory(24 << 20)?;
+    /// let small = scan.max_memory(32 << 20)?;
     /// assert_eq!(small.num_rows(), scan.num_rows());
-    /// assert!(small.explain().peak_bytes <= 24 << 20);
+    /// assert!(small.explain().peak_bytes < 32 << 20);
     /// let error = scan.max_memory(1 << 20).unwrap_err().to_string();
     /// assert!(error.contains("it takes"), "{error}");
     /// # Ok::<(), windrow::Error>(())
@@ -96,14 +97,14 @@ mod tests {
         let image = StridedView::from_vec(vec![0u16; 1 << 20], &[1024, 1024]).unwrap();
         let all = PatchScan::builder(image.clone(), WindowSpec::new([64, 64])).prefetch(8).build().unwrap();
         let mut last = all.explain();
-        for mib in [60, 30, 20, 14] {
+        for mib in [68, 50, 40, 36] {
             let explain = all.max_memory(mib << 20).unwrap().explain();
             assert!(super::with_margin(explain.peak_bytes) <= mib << 20, "{explain}");
             assert!((explain.prefetch, explain.batch_rows) <= (last.prefetch, last.batch_rows), "{explain}");
             assert_eq!(explain.rows, last.rows);
             last = explain;
         }
-        let error = all.max_memory(4 << 20).unwrap_err().to_string();
+        let error = all.max_memory(8 << 20).unwrap_err().to_string();
         let least: u64 = error.split("expected ").nth(1).unwrap().split("MiB").next().unwrap().parse().unwrap();
         assert!(all.max_memory(least << 20).is_ok() && all.max_memory((least - 1) << 20).is_err(), "{error}");
         // What was asked for stays.

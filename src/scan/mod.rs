@@ -27,7 +27,6 @@ pub(crate) use cost::PROGRAM_BYTES;
 pub use explain::Explain;
 pub use mask::MaskAt;
 pub(crate) use replay::More;
-#[cfg(feature = "datafusion")]
 pub(crate) use rows::first_that;
 pub use split::{Parts, Split};
 

@@ -44,6 +44,13 @@ pub(crate) enum Packing {
     Other(String),
 }
 
+impl Member {
+    /// The checksum of its bytes, unpacked.
+    pub(crate) fn crc(&self) -> u32 {
+        self.crc
+    }
+}
+
 impl Archive {
     /// Reads the directory of an archive.
     pub(crate) fn read(file: DataFile) -> Result<Self> {

@@ -117,6 +117,11 @@ pub trait Source: fmt::Debug + Send + Sync {
         None
     }
 
+    /// What the file says of its pixels that they don't show: that they are to be turned, for one.
+    fn notes(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// What has to be said besides the [name](SourceInfo::name) to open the same data again.
     fn options(&self) -> OpenOptions {
         OpenOptions::default()
@@ -174,6 +179,25 @@ impl AnySource {
     pub fn open_with(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Self> {
         open(path.as_ref(), options)
     }
+}
+
+/// What is said of pixels that are stored in another orientation than that in which they are to be seen, by its number
+/// in TIFF and EXIF.
+#[cfg(any(feature = "image", feature = "tiff"))]
+fn turned(orientation: u64) -> Option<String> {
+    let how = match orientation {
+        2 => "mirrored left to right",
+        3 => "turned by 180 degrees",
+        4 => "mirrored top to bottom",
+        5 => "mirrored along the diagonal",
+        6 => "turned by 90 degrees clockwise",
+        7 => "mirrored along the other diagonal",
+        8 => "turned by 90 degrees counterclockwise",
+        _ => return None,
+    };
+    Some(format!(
+        "the file says that it is to be seen {how} (orientation {orientation}): pixels come as they are stored"
+    ))
 }
 
 /// Whether a file is called as an image that this build reads.

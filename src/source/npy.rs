@@ -86,7 +86,13 @@ impl Source for NpySource {
         if npy_header::read(&file)? != self.array {
             return Err(file.broken("the file changed: its header is no longer the one that it had"));
         }
-        Ok(Box::new(DenseReader { file, array: self.array.clone(), pool: pool.clone() }))
+        Ok(Box::new(DenseReader {
+            file,
+            array: self.array.clone(),
+            pool: pool.clone(),
+            #[cfg(feature = "npz")]
+            sum: None,
+        }))
     }
 }
 

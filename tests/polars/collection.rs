@@ -59,7 +59,9 @@ fn rows_are_those_of_the_reader() {
         let order = builder(path)?.build()?.shuffle(7, 0)?;
         Ok(builder(path)?.layout(Layout::Tensor).rows_of(&order))
     });
-    for tiles in [tiles.clone(), shuffled.unwrap(), tiles.head(40)] {
+    let sample = tiles.clone().sample(500, 3).unwrap();
+    let parts = [tiles.clone().rows(30..9000).unwrap(), sample.clone().shard(1, 3).unwrap(), sample.head(7)];
+    for tiles in [tiles.clone(), shuffled.unwrap(), tiles.head(40)].into_iter().chain(parts) {
         let (table, expected) = (windrow::polars::collection::scan(&tiles).unwrap(), read(&tiles));
         for engine in ENGINES {
             let frame = collect(&table, engine).unwrap();

@@ -46,6 +46,8 @@ pub(super) struct Page {
     pub(super) jpeg_tables: Vec<u8>,
     /// Where each chunk starts in the file, and the bytes it has there; 0 bytes are a chunk that was never written.
     pub(super) chunks: Vec<(u64, u64)>,
+    /// How the image is to be turned, by the number of the tag.
+    pub(super) orientation: u64,
     /// Where the pixels lie, and what marks those without a value.
     pub(super) geo: GeoTags,
 }
@@ -123,6 +125,8 @@ impl Page {
             ycbcr: false,
             jpeg_tables: Vec::new(),
             chunks: Vec::new(),
+            // What is broken there matters to nobody who only wants pixels.
+            orientation: tag(Tag::Orientation, 1).unwrap_or(1),
             geo,
         };
         page.check_predictor(file)?;
