@@ -483,6 +483,10 @@ pub(super) struct ScanArgs {
     /// Bytes of a batch, about [default: 4MiB]
     #[arg(long, value_name = "BYTES", allow_hyphen_values = true, help_heading = "Batches")]
     batch_bytes: Option<String>,
+    /// A limit for the memory of the whole process: fewer and smaller batches are made at once, and what can't be held
+    /// to it is refused before it starts
+    #[arg(long, value_name = "BYTES", allow_hyphen_values = true, help_heading = "Batches")]
+    max_memory: Option<String>,
     /// Rows of a batch, exactly
     #[arg(
         long,
@@ -584,30 +588,39 @@ impl ScanArgs {
     /// The table of several images. Opens the first one.
     pub(super) fn collection(self) -> Result<PatchCollection> {
         let spec = self.windows.spec.resolve()?.ok_or_else(no_window)?;
-        if let Some(name) = self.chosen.given() {
-            return Err(Error::argument(name, "chooses rows of one image: of several, only --rows 0..N can be chosen"));
+        if let Some(name) = self.chosen.of_one_image() {
+            let message = "chooses rows of one image: of several, expected --rows, --sample, --shard or --skip";
+            return Err(Error::argument(name, message));
         }
         if self.labels.is_some() {
             return Err(Error::argument("labels", "are those of one image, not of several"));
         }
         let rows = self.windows.rows.as_deref().map(parse::rows).transpose()?;
-        let head = match rows.map(|rows| (rows.start_bound().cloned(), rows.end_bound().cloned())) {
-            None => None,
-            Some((Bound::Unbounded | Bound::Included(0), Bound::Excluded(end))) => Some(end),
-            Some(_) => {
-                let message = "of several images only the first rows can be chosen: expected 0..N";
-                return Err(Error::argument("rows", message));
-            }
-        };
+        let (chosen, skip_bad) = (self.chosen.clone(), self.skip_bad.is_some());
         let paths = collection::paths(&self.windows.images)?;
-        let skip_bad = self.skip_bad.is_some();
         let make = move |image: &Path| self.options(PatchScan::builder(self.windows.open(image)?, spec.clone()));
         let all =
             if skip_bad { PatchCollection::skipping_bad(paths, make)? } else { PatchCollection::new(paths, make)? };
-        Ok(match head {
-            Some(rows) => all.head(rows),
+        let all = match rows.map(|rows| (rows.start_bound().cloned(), rows.end_bound().cloned())) {
             None => all,
-        })
+            // For the first rows nobody needs to know how many there are.
+            Some((Bound::Unbounded | Bound::Included(0), Bound::Excluded(end))) => all.head(end),
+            Some((start, end)) => {
+                let bound = |bound, more| match bound {
+                    Bound::Included(row) => Some(u64::saturating_add(row, more)),
+                    Bound::Excluded(row) => Some(row.saturating_add(1 - more)),
+                    Bound::Unbounded => None,
+                };
+                let end = bound(end, 1).map_or_else(|| all.num_rows(), Ok)?;
+                all.rows(bound(start, 0).unwrap_or(0)..end)?
+            }
+        };
+        chosen.choose_of_all(all)
+    }
+
+    /// The most memory that the process may take.
+    pub(super) fn max_memory(&self) -> Result<Option<u64>> {
+        self.max_memory.as_deref().map(|text| parse::bytes("max-memory", text)).transpose()
     }
 
     /// The scan that was asked for, all splits of it together.

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use arrow_array::RecordBatchReader;
+use arrow_schema::Schema;
 #[cfg(feature = "parquet")]
 use indicatif::HumanCount;
 
@@ -19,6 +20,7 @@ use super::text;
 use crate::ContactSheet;
 #[cfg(feature = "parquet")]
 use crate::folder::{self, Check, Cut, FolderOptions};
+use crate::sink::Compression;
 use crate::sink::Written;
 use crate::sink::ipc::{self, IpcOptions};
 use crate::{Error, ErrorKind, PatchScan, Result};
@@ -30,7 +32,10 @@ pub(super) fn run(args: Args) -> Result<()> {
     let interrupted = args.interrupted();
     match args.command {
         Command::Info { scan, json } if !scan.windows.is_one() => {
-            let explain = scan.collection()?.explain()?;
+            let most = scan.max_memory()?;
+            let tiles = scan.collection()?;
+            let tiles = if let Some(most) = most { tiles.max_memory(most)? } else { tiles };
+            let explain = tiles.explain()?;
             let text = if json { super::info::to_json(&explain)? } else { explain.to_string() };
             writeln!(io::stdout().lock(), "{text}").map_err(stdout_error)
         }
@@ -38,8 +43,13 @@ pub(super) fn run(args: Args) -> Result<()> {
         Command::Export { scan, output, compression, store_columns, folder, quiet } if !scan.windows.is_one() => {
             let target = Target::of(&output, &folder, None)?;
             let compression = compression.map(|text| text.parse()).transpose()?.unwrap_or_default();
-            let report = scan.skip_bad.clone();
-            let tiles = scan.collection()?;
+            let (report, most) = (scan.skip_bad.clone(), scan.max_memory()?);
+            let mut tiles = scan.collection()?;
+            if let Some(most) = most {
+                let remote = target.upload_memory(&output);
+                let (schema, batch) = (tiles.schema(), tiles.batch_bytes());
+                tiles = tiles.fit(most, |rows| remote + target.memory_of(&schema, rows, batch, compression))?;
+            }
             // What is not there yet is none of them.
             for written in [Some(&output), report.as_ref()].into_iter().flatten().filter(|path| path.exists()) {
                 tiles.paths().iter().try_for_each(|image| refuse_itself("one of the images", image, written))?;
@@ -56,9 +66,21 @@ pub(super) fn run(args: Args) -> Result<()> {
             let target = Target::of(&output, &folder, scan.chosen.one_of()?)?;
             refuse_itself("the image", &scan.windows.images[0], &output)?;
             let compression = compression.map(|text| text.parse()).transpose()?.unwrap_or_default();
+            let most = scan.max_memory()?;
             let (scan, notes) = if target.takes_all() { scan.resolve_all()? } else { scan.resolve()? };
+            let scan = match most {
+                Some(most) => {
+                    let remote = target.upload_memory(&output);
+                    target.prepare(&scan).fit(most, |scan| {
+                        let explain = scan.explain();
+                        remote + target.memory_of(&scan.schema(), explain.rows, explain.batch_bytes, compression)
+                    })?
+                }
+                None => scan,
+            };
             if !quiet {
                 note_whole_axes(&scan);
+                note(&scan.source().notes());
                 note(&notes);
             }
             export(&scan, &output, target, IpcOptions { compression, store_columns }, quiet, interrupted)
@@ -70,14 +92,26 @@ pub(super) fn run(args: Args) -> Result<()> {
         }
         Command::Stream { scan, compression, store_columns } if !scan.windows.is_one() => {
             let options = IpcOptions { compression: compression.parse()?, store_columns };
-            let report = scan.skip_bad.clone();
-            let (pass, reader) = Pass::start(&scan.collection()?, true)?;
+            let (report, most) = (scan.skip_bad.clone(), scan.max_memory()?);
+            let mut tiles = scan.collection()?;
+            if let Some(most) = most {
+                let batch = tiles.batch_bytes();
+                tiles = tiles.fit(most, |_| ipc_memory(batch, u64::MAX, options.compression))?;
+            }
+            let (pass, reader) = Pass::start(&tiles, true)?;
             stream(reader, options, interrupted)?;
             pass.end(None, report.as_deref(), false)
         }
         Command::Stream { scan, compression, store_columns } => {
             let options = IpcOptions { compression: compression.parse()?, store_columns };
-            let (scan, notes) = scan.resolve()?;
+            let most = scan.max_memory()?;
+            let (mut scan, notes) = scan.resolve()?;
+            if let Some(most) = most {
+                scan = scan.fit(most, |scan| {
+                    let explain = scan.explain();
+                    ipc_memory(explain.batch_bytes, explain.rows, options.compression)
+                })?;
+            }
             note(&notes);
             stream(scan.reader()?, options, interrupted)
         }
@@ -103,14 +137,24 @@ pub(super) fn run(args: Args) -> Result<()> {
 
 fn info(args: &ScanArgs, json: bool) -> Result<()> {
     let text = match args.scan()? {
-        Some((scan, notes)) => {
+        Some((mut scan, notes)) => {
+            if let Some(most) = args.max_memory()? {
+                scan = scan.max_memory(most)?;
+            }
             if !json {
                 note_whole_axes(&scan);
+                note(&scan.source().notes());
                 note(&notes);
             }
             ScanInfo::new(&scan).text(json)?
         }
-        None => SourceInfo::new(args.windows.source()?.info()).text(json)?,
+        None => {
+            let source = args.windows.source()?;
+            if !json {
+                note(&source.notes());
+            }
+            SourceInfo::new(source.info()).text(json)?
+        }
     };
     writeln!(io::stdout().lock(), "{text}").map_err(stdout_error)
 }
@@ -123,11 +167,7 @@ fn export(
     quiet: bool,
     interrupted: &'static str,
 ) -> Result<()> {
-    let scan = &match target {
-        Target::IpcFile | Target::IpcStream => scan.prefer_batch_bytes(ipc::BATCH_BYTES),
-        #[cfg(feature = "parquet")]
-        Target::Parquet | Target::Folder { .. } | Target::Split { .. } => scan.clone(),
-    };
+    let scan = &target.prepare(scan);
     let (start, explain) = (Instant::now(), scan.explain());
     let (stop, bar) = (Stop::listen(interrupted)?, Bar::new(&explain, quiet));
     let watch = |reader| bar.watch(stop.watch(reader));
@@ -251,6 +291,15 @@ fn stdout_error(error: io::Error) -> Error {
     ErrorKind::Io { name: STDOUT.to_owned(), action: "write", error }.into()
 }
 
+/// What a writer of Arrow IPC takes besides batches of so many bytes; there are as many as rows at most.
+fn ipc_memory(batch_bytes: u64, rows: u64, compression: Compression) -> u64 {
+    match compression {
+        // Batches are written as they are.
+        Compression::None => 1 << 20,
+        _ => ipc::memory(batch_bytes, rows),
+    }
+}
+
 /// What is written.
 #[derive(Clone, Copy)]
 enum Target {
@@ -323,6 +372,32 @@ impl Target {
                 Err(Error::argument("output", message))
             }
         }
+    }
+
+    /// The scan in batches that suit the target.
+    fn prepare(self, scan: &PatchScan) -> PatchScan {
+        match self {
+            Target::IpcFile | Target::IpcStream => scan.prefer_batch_bytes(ipc::BATCH_BYTES),
+            #[cfg(feature = "parquet")]
+            Target::Parquet | Target::Folder { .. } | Target::Split { .. } => scan.clone(),
+        }
+    }
+
+    /// What writing so many rows takes besides reading them, in batches of so many bytes.
+    fn memory_of(self, schema: &Schema, rows: u64, batch_bytes: u64, compression: Compression) -> u64 {
+        match self {
+            Target::IpcFile | Target::IpcStream => ipc_memory(batch_bytes, rows, compression),
+            #[cfg(feature = "parquet")]
+            Target::Parquet | Target::Folder { .. } | Target::Split { .. } => {
+                crate::sink::parquet::memory(schema, rows, &Default::default())
+            }
+        }
+    }
+
+    /// What an upload takes, if it is one.
+    fn upload_memory(self, output: &Path) -> u64 {
+        const UPLOAD: u64 = 24 << 20;
+        if output.to_str().is_some_and(|output| output.starts_with("s3://")) { UPLOAD } else { 0 }
     }
 
     fn write(self, reader: impl RecordBatchReader, path: &Path, options: IpcOptions) -> Result<Written> {

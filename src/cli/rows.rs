@@ -5,11 +5,12 @@ use std::path::PathBuf;
 
 use clap::Args as ClapArgs;
 
+use crate::collection::PatchCollection;
 use crate::parse;
 use crate::{Amount, AnySource, Error, PatchScan, Result, Split, Step};
 
 /// Which rows, in what order: each argument chooses from what those before it left.
-#[derive(Debug, ClapArgs)]
+#[derive(Clone, Debug, ClapArgs)]
 #[command(next_help_heading = "Rows, chosen in this order")]
 pub(super) struct RowArgs {
     /// The windows with these ids, in this order: 5,900,77; or of a file, one a line: @ids.txt
@@ -70,8 +71,8 @@ impl RowArgs {
         self.ids.is_some() || self.sample.is_some() || self.per_class.is_some()
     }
 
-    /// An argument that was given, by name.
-    pub(super) fn given(&self) -> Option<&'static str> {
+    /// An argument that was given and is for one image, by name.
+    pub(super) fn of_one_image(&self) -> Option<&'static str> {
         let given = [
             ("ids", self.ids.is_some()),
             ("within", self.within.is_some()),
@@ -79,12 +80,24 @@ impl RowArgs {
             ("min_valid", self.min_valid.is_some()),
             ("split", !self.split.is_empty()),
             ("per_class", self.per_class.is_some()),
-            ("sample", self.sample.is_some()),
             ("shuffle", self.shuffle.is_some()),
-            ("shard", self.shard.is_some()),
-            ("skip", self.skip.is_some()),
         ];
         given.into_iter().find_map(|(name, given)| given.then_some(name))
+    }
+
+    /// The rows of several images that were asked for.
+    pub(super) fn choose_of_all(&self, mut all: PatchCollection) -> Result<PatchCollection> {
+        if let Some(sample) = &self.sample {
+            all = all.sample(amount(sample)?, number("seed", &self.seed)?.unwrap_or(0))?;
+        }
+        if let Some(shard) = &self.shard {
+            let (index, of) = part_of("shard", shard)?;
+            all = all.shard(index, of)?;
+        }
+        if let Some(rows) = number("skip", &self.skip)? {
+            all = all.skip(rows)?;
+        }
+        Ok(all)
     }
 
     /// What is wrong with these arguments together.

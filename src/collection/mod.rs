@@ -31,11 +31,15 @@
 //! A reader holds the paths; of large images the one that is read, as a scan of it does, and the next one, once it is
 //! open; and a few small ones. A file is open while it is read: a few at a time, however many there are.
 
+mod choose;
 mod paths;
+mod pile;
 mod reader;
+mod taker;
 
 use std::collections::HashMap;
 use std::fmt;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
@@ -46,9 +50,13 @@ use serde::{Deserialize, Serialize};
 
 pub use paths::{is_several, paths};
 pub use reader::CollectionReader;
+pub use taker::CollectionTaker;
 
+use self::choose::Chosen;
+use self::reader::SMALL;
+use crate::scan::{PROGRAM_BYTES, mib, with_margin};
 use crate::window::by;
-use crate::{DType, Error, ErrorKind, Layout, PatchScan, Result, ScanBuilder, TableInfo, WindowSpec};
+use crate::{DType, Error, ErrorKind, Layout, PatchScan, Result, ScanBuilder, Step, TableInfo, WindowSpec};
 
 /// The key of the schema metadata under which [`CollectionInfo`] stands, as JSON.
 pub const METADATA_KEY: &str = "windrow.collection";
@@ -72,9 +80,20 @@ pub struct CollectionInfo {
     pub scale: f64,
     /// What was added to pixels.
     pub offset: f64,
+    /// What was done to the rows, by their numbers through all images; empty if it was nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub selection: Vec<Step>,
 }
 
 impl CollectionInfo {
+    /// A schema that says this.
+    fn put_into(&self, schema: &Schema) -> Result<SchemaRef> {
+        let json = serde_json::to_string(self)
+            .map_err(|error| Error::format("schema metadata", format!("can't be written: {error}")))?;
+        let metadata = HashMap::from([(METADATA_KEY.to_owned(), json)]);
+        Ok(Arc::new(Schema::new_with_metadata(schema.fields().clone(), metadata)))
+    }
+
     /// Reads how a table was made from its schema; `None` if it is not one of many images.
     ///
     /// # Errors
@@ -108,14 +127,16 @@ pub struct PatchCollection {
     skip_bad: bool,
     most_rows: u64,
     prefetch: Option<usize>,
+    chosen: Option<Arc<Chosen>>,
 }
 
 /// What all readers share.
 struct Plan {
-    paths: Vec<PathBuf>,
-    make: Box<Make>,
-    /// The first image that is none of the bad ones.
+    paths: Arc<[PathBuf]>,
+    make: Arc<Make>,
+    /// The first image that is none of the bad ones, and its place.
     first: PatchScan,
+    first_good: usize,
     /// The columns that scans make.
     inner: Vec<String>,
     /// Where the columns of the table come from.
@@ -124,7 +145,16 @@ struct Plan {
     batch_rows: u64,
     /// All paths, as the dictionary of the column `image`.
     names: ArrayRef,
-    counts: OnceLock<Vec<u64>>,
+    counts: Arc<OnceLock<Vec<Count>>>,
+}
+
+/// What the header of an image says: its rows, and what they take while they are read.
+#[derive(Clone, Copy, Debug, Default)]
+struct Count {
+    /// The number of the row behind its last one; at first, of its rows.
+    end: u64,
+    bytes: u64,
+    small: bool,
 }
 
 /// Where a column comes from.
@@ -146,7 +176,7 @@ impl PatchCollection {
         paths: Vec<PathBuf>,
         make: impl Fn(&Path) -> Result<ScanBuilder> + Send + Sync + 'static,
     ) -> Result<Self> {
-        Self::build(paths, Box::new(make), false)
+        Self::build(paths, Arc::new(make), false)
     }
 
     /// As [`new`](Self::new), but images of which no table can be made are left out, and told of by
@@ -158,10 +188,10 @@ impl PatchCollection {
         paths: Vec<PathBuf>,
         make: impl Fn(&Path) -> Result<ScanBuilder> + Send + Sync + 'static,
     ) -> Result<Self> {
-        Self::build(paths, Box::new(make), true)
+        Self::build(paths, Arc::new(make), true)
     }
 
-    fn build(paths: Vec<PathBuf>, make: Box<Make>, skip_bad: bool) -> Result<Self> {
+    fn build(paths: Vec<PathBuf>, make: Arc<Make>, skip_bad: bool) -> Result<Self> {
         if paths.is_empty() {
             return Err(Error::argument("image", "none given: expected at least one"));
         }
@@ -169,17 +199,17 @@ impl PatchCollection {
             return Err(Error::too_large("the number of images", paths.len(), i32::MAX));
         }
         let (mut bad, mut good) = (None, None);
-        for path in &paths {
+        for (place, path) in paths.iter().enumerate() {
             match make(path).and_then(First::new).map_err(|error| named(path, error)) {
                 Ok(first) => {
-                    good = Some(first);
+                    good = Some((place, first));
                     break;
                 }
                 Err(error) if skip_bad && is_of_image(&error) => bad = bad.or(Some(error)),
                 Err(error) => return Err(error),
             }
         }
-        let First { scan, inner, columns, batch_rows } = match (good, bad) {
+        let (first_good, first) = match (good, bad) {
             (Some(good), _) => good,
             (None, Some(error)) => {
                 return Err(Error::argument("image", format!("none of the {} images is good: {error}", paths.len())));
@@ -190,12 +220,23 @@ impl PatchCollection {
         if names.iter().try_fold(0i32, |sum, name| sum.checked_add(i32::try_from(name.len()).ok()?)).is_none() {
             return Err(Error::too_large("the length of all paths together", "more", i32::MAX));
         }
-        let schema = schema(&scan, &columns, paths.len())?;
-        let slots = columns.iter().map(|name| slot(name, &inner)).collect();
         let names = Arc::new(StringArray::from(names)) as ArrayRef;
-        let counts = OnceLock::new();
-        let plan = Plan { paths, make, first: scan, inner, slots, schema, batch_rows, names, counts };
-        Ok(Self { plan: Arc::new(plan), skip_bad, most_rows: u64::MAX, prefetch: None })
+        let plan = Plan::new(paths.into(), make, (first_good, first), names, Arc::default())?;
+        Ok(Self { plan: Arc::new(plan), skip_bad, most_rows: u64::MAX, prefetch: None, chosen: None })
+    }
+
+    /// The same rows with these columns alone. Opens the first image again.
+    ///
+    /// # Errors
+    /// If there is no such column, or the first image can't be opened.
+    pub fn select<S: Into<String>>(&self, columns: impl IntoIterator<Item = S>) -> Result<Self> {
+        let plan = &self.plan;
+        let path = &plan.paths[plan.first_good];
+        let first = (plan.make)(path).and_then(|builder| First::new(builder.columns(columns)));
+        let first = (plan.first_good, first.map_err(|error| named(path, error))?);
+        let plan = Plan::new(plan.paths.clone(), plan.make.clone(), first, plan.names.clone(), plan.counts.clone())?;
+        let chosen = self.chosen.as_ref().map(|chosen| chosen.in_table(&plan.schema)).transpose()?;
+        Ok(Self { plan: Arc::new(plan), chosen: chosen.map(Arc::new), ..self.clone() })
     }
 
     /// The first rows alone. A pass opens no more images than it needs for them.
@@ -223,7 +264,7 @@ impl PatchCollection {
 
     /// The schema that every batch has.
     pub fn schema(&self) -> SchemaRef {
-        self.plan.schema.clone()
+        self.chosen.as_ref().map_or(&self.plan.schema, |chosen| &chosen.schema).clone()
     }
 
     /// The number of rows. Reads the headers of all images when it is first asked for; images that will be left out count
@@ -232,27 +273,36 @@ impl PatchCollection {
     /// # Errors
     /// If an image is bad, unless these are left out.
     pub fn num_rows(&self) -> Result<u64> {
-        let sum = self.counts()?.iter().fold(0u64, |sum, &rows| sum.saturating_add(rows));
-        Ok(sum.min(self.most_rows))
+        if let Some(chosen) = &self.chosen {
+            return Ok(chosen.len().min(self.most_rows));
+        }
+        Ok(self.counts()?.last().map_or(0, |last| last.end).min(self.most_rows))
     }
 
-    /// The rows of each image.
-    fn counts(&self) -> Result<&[u64]> {
+    /// The rows of each image, and what they take.
+    fn counts(&self) -> Result<&[Count]> {
         if let Some(counts) = self.plan.counts.get() {
             return Ok(counts);
         }
         let count = |path: &PathBuf| match self.plan.scan(path) {
-            Ok(scan) => Ok(scan.num_rows()),
-            Err(error) if self.skip_bad && is_of_image(&error) => Ok(0),
+            Ok(scan) => Ok(Count::of(&scan)),
+            Err(error) if self.skip_bad && is_of_image(&error) => Ok(Count::default()),
             Err(error) => Err(error),
         };
-        let counts = if self.prefetch == Some(0) {
-            self.plan.paths.iter().map(count).collect::<Result<_>>()?
+        let counts: Vec<Result<Count>> = if self.prefetch == Some(0) {
+            self.plan.paths.iter().map(count).collect()
         } else {
-            // All of them first: of several bad images the first by name is told of, whichever thread is the faster.
-            let counts: Vec<Result<u64>> = self.plan.paths.par_iter().map(count).collect();
-            counts.into_iter().collect::<Result<_>>()?
+            self.plan.paths.par_iter().map(count).collect()
         };
+        let mut end = 0u64;
+        // Of several bad images the first by name is told of, whichever thread was the faster.
+        let counts = counts.into_iter().map(|count| {
+            let count = count?;
+            let more = || Error::too_large("the rows of all images", "more", u64::MAX);
+            end = end.checked_add(count.end).ok_or_else(more)?;
+            Ok(Count { end, ..count })
+        });
+        let counts = counts.collect::<Result<_>>()?;
         Ok(self.plan.counts.get_or_init(|| counts))
     }
 
@@ -267,7 +317,7 @@ impl PatchCollection {
         let images = self.plan.paths.len() as u64;
         Ok(ExplainCollection {
             images,
-            without_rows: counts.iter().filter(|rows| **rows == 0).count() as u64,
+            without_rows: (0..counts.len()).filter(|&image| rows_of(counts, image).is_empty()).count() as u64,
             patch_shape: first.patch_shape,
             columns: self.plan.schema.fields().iter().map(|field| field.name().clone()).collect(),
             layout: first.layout,
@@ -276,7 +326,73 @@ impl PatchCollection {
             row_bytes: self.row_bytes(),
             dense_bytes: rows.saturating_mul(self.row_bytes()),
             batch_rows: self.plan.batch_rows,
+            peak_bytes: self.peak_bytes(counts),
         })
+    }
+
+    /// The most memory of a process that reads the table.
+    fn peak_bytes(&self, counts: &[Count]) -> u64 {
+        let ahead = self.ahead() as u64;
+        let small = counts.iter().filter(|count| count.small).map(|count| count.bytes).max().unwrap_or(0);
+        let mut large = [0; 2];
+        for count in counts.iter().filter(|count| !count.small) {
+            let [first, second] = large;
+            large = if count.bytes > first { [count.bytes, first] } else { [first, second.max(count.bytes)] };
+        }
+        // While one large image is read the next one is opened.
+        let large = if ahead > 0 { large[0].saturating_add(large[1]) } else { large[0] };
+        // What is piled up, what is made of it, and what was given away.
+        let batches = self.plan.batch_rows.saturating_mul(self.row_bytes()).saturating_mul(3);
+        // A path is kept twice.
+        let names = self.plan.names.get_array_memory_size() as u64;
+        let lists = names.saturating_mul(2).saturating_add(counts.len() as u64 * 96);
+        let chosen = self.chosen.as_ref().map_or(0, |chosen| chosen.bytes());
+        [small.saturating_mul(ahead.max(1)), large, batches, lists, chosen]
+            .into_iter()
+            .fold(PROGRAM_BYTES, u64::saturating_add)
+    }
+
+    /// The same table, read in at most so many bytes of memory, the program itself included: with fewer images prepared
+    /// ahead, if that is needed. Reads the headers of all images.
+    ///
+    /// # Errors
+    /// If even one image at a time takes more: the error says how much. As [`num_rows`](Self::num_rows), too.
+    pub fn max_memory(self, bytes: u64) -> Result<Self> {
+        self.fit(bytes, |_| 0)
+    }
+
+    /// As [`max_memory`](Self::max_memory), of a reader whose consumer takes `more` besides for so many rows.
+    pub(crate) fn fit(mut self, bytes: u64, more: impl Fn(u64) -> u64) -> Result<Self> {
+        let more = more(self.num_rows()?);
+        loop {
+            let needs = with_margin(self.peak_bytes(self.counts()?).saturating_add(more));
+            if needs <= bytes {
+                return Ok(self);
+            }
+            let ahead = self.ahead();
+            if ahead == 0 {
+                let message = format!(
+                    "{}: it takes {} at the least: expected {} or more, or smaller batches, or fewer threads \
+                     (RAYON_NUM_THREADS=1)",
+                    bytesize::ByteSize(bytes),
+                    bytesize::ByteSize(needs),
+                    mib(needs),
+                );
+                return Err(Error::argument("max_memory", message));
+            }
+            self.prefetch = Some(ahead - 1);
+        }
+    }
+
+    /// Bytes of a batch, at most.
+    #[cfg(feature = "cli")]
+    pub(crate) fn batch_bytes(&self) -> u64 {
+        self.plan.batch_rows.saturating_mul(self.row_bytes())
+    }
+
+    /// Images that are prepared ahead.
+    fn ahead(&self) -> usize {
+        self.prefetch.unwrap_or_else(|| rayon::current_num_threads() + 2)
     }
 
     /// Bytes of a row, the key of the image among them.
@@ -292,13 +408,49 @@ impl PatchCollection {
         inner + self.plan.slots.iter().map(own).sum::<u64>()
     }
 
+    /// Opens the images for rows by their numbers (the column `window`), in any order: any row of any image, whatever the
+    /// rows of this collection. Reads the headers of all images when that was not done yet.
+    ///
+    /// # Errors
+    /// As [`num_rows`](Self::num_rows).
+    pub fn taker(&self) -> Result<CollectionTaker> {
+        self.counts()?;
+        Ok(CollectionTaker::new(self.plan.clone()))
+    }
+
+    /// The numbers of the rows from one of this collection to another.
+    ///
+    /// # Errors
+    /// If there are fewer rows; as [`num_rows`](Self::num_rows).
+    pub fn windows(&self, rows: Range<u64>) -> Result<Vec<u64>> {
+        let count = self.num_rows()?;
+        if rows.start > rows.end || rows.end > count {
+            return Err(ErrorKind::Rows { start: rows.start, end: rows.end.max(rows.start), rows: count }.into());
+        }
+        Ok(match &self.chosen {
+            Some(chosen) => chosen.windows(rows),
+            None => rows.collect(),
+        })
+    }
+
+    /// The rows that were chosen, in terms of what they were chosen of, and that.
+    #[cfg(feature = "polars")]
+    pub(crate) fn selection(&self) -> Result<(Range<u64>, Option<&crate::rows::Selection>)> {
+        let count = self.num_rows()?;
+        Ok(match &self.chosen {
+            Some(chosen) => chosen.selected(count),
+            None => (0..count, None),
+        })
+    }
+
     /// Starts reading. Any number of readers may run at once.
     ///
     /// # Errors
     /// None so far: an image that can't be opened is an error of the stream.
     pub fn reader(&self) -> Result<CollectionReader> {
-        let ahead = self.prefetch.unwrap_or_else(|| rayon::current_num_threads() + 2);
-        Ok(CollectionReader::new(self.plan.clone(), self.skip_bad, self.most_rows, ahead))
+        let most = self.chosen.as_ref().map_or(u64::MAX, |chosen| chosen.len()).min(self.most_rows);
+        let plan = self.plan.clone();
+        Ok(CollectionReader::new(plan, self.chosen.clone(), self.schema(), self.skip_bad, most, self.ahead()))
     }
 }
 
@@ -309,6 +461,19 @@ impl fmt::Debug for PatchCollection {
 }
 
 impl Plan {
+    fn new(
+        paths: Arc<[PathBuf]>,
+        make: Arc<Make>,
+        (first_good, first): (usize, First),
+        names: ArrayRef,
+        counts: Arc<OnceLock<Vec<Count>>>,
+    ) -> Result<Self> {
+        let First { scan, inner, columns, batch_rows } = first;
+        let schema = schema(&scan, &columns, paths.len())?;
+        let slots = columns.iter().map(|name| slot(name, &inner)).collect();
+        Ok(Self { paths, make, first: scan, first_good, inner, slots, schema, batch_rows, names, counts })
+    }
+
     /// The scan of an image, if its table is like that of the first.
     fn scan(&self, path: &Path) -> Result<PatchScan> {
         let scan = (self.make)(path).and_then(|builder| builder.only_columns(&self.inner).build());
@@ -361,6 +526,17 @@ impl Plan {
     }
 }
 
+impl Count {
+    fn of(scan: &PatchScan) -> Self {
+        let explain = scan.explain();
+        let small = explain.dense_bytes.max(explain.base_bytes) <= SMALL;
+        let peak = explain.peak_bytes.saturating_sub(PROGRAM_BYTES);
+        // A small image is made into rows as a whole.
+        let bytes = if small { peak.saturating_add(explain.dense_bytes) } else { peak };
+        Self { end: explain.rows, bytes, small }
+    }
+}
+
 /// What the first image says of all.
 struct First {
     scan: PatchScan,
@@ -403,6 +579,11 @@ impl First {
     }
 }
 
+/// The rows of an image.
+fn rows_of(counts: &[Count], image: usize) -> Range<u64> {
+    image.checked_sub(1).map_or(0, |before| counts[before].end)..counts[image].end
+}
+
 fn slot(name: &str, inner: &[String]) -> Slot {
     match name {
         "image" => Slot::Image,
@@ -437,10 +618,9 @@ fn schema(first: &PatchScan, columns: &[String], images: usize) -> Result<Schema
         layout: table.layout,
         scale: table.scale,
         offset: table.offset,
+        selection: Vec::new(),
     };
-    let json = serde_json::to_string(&info)
-        .map_err(|error| Error::format("schema metadata", format!("can't be written: {error}")))?;
-    Ok(Arc::new(Schema::new_with_metadata(fields, HashMap::from([(METADATA_KEY.to_owned(), json)]))))
+    info.put_into(&Schema::new(fields))
 }
 
 /// That a file of values is of several images, and so of none of them.
@@ -492,6 +672,8 @@ pub struct ExplainCollection {
     pub dense_bytes: u64,
     /// Rows of a batch, at most.
     pub batch_rows: u64,
+    /// The most memory that the process takes while a reader is drained.
+    pub peak_bytes: u64,
 }
 
 impl fmt::Display for ExplainCollection {
@@ -505,6 +687,7 @@ impl fmt::Display for ExplainCollection {
         writeln!(f, "columns     {}  ({}, {})", self.columns.join(", "), self.layout, self.dtype)?;
         writeln!(f, "row         {}", bytes(self.row_bytes))?;
         writeln!(f, "all rows    {}", bytes(self.dense_bytes))?;
-        write!(f, "batch       at most {} rows", self.batch_rows)
+        writeln!(f, "batch       at most {} rows", self.batch_rows)?;
+        write!(f, "peak memory {}, whatever the number of rows", bytes(self.peak_bytes))
     }
 }

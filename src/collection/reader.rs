@@ -3,17 +3,18 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow_array::{Array, ArrayRef, DictionaryArray, Int32Array, RecordBatch, RecordBatchReader, UInt64Array};
+use arrow_array::{RecordBatch, RecordBatchReader, UInt64Array};
 use arrow_schema::{ArrowError, SchemaRef};
-use arrow_select::concat::concat;
 
-use super::{Plan, Skipped, Slot, is_of_image, named};
+use super::choose::Chosen;
+use super::pile::Pile;
+use super::{Plan, Skipped, is_of_image, named};
 use crate::jobs::Job;
 use crate::{Error, PatchReader, PatchScan, Result};
 
 /// The most bytes of an image, and of its rows, that it is made into rows ahead, beside others. Of larger ones one is read
 /// at a time, band by band, by all threads.
-const SMALL: u64 = 4 << 20;
+pub(super) const SMALL: u64 = 4 << 20;
 
 /// The batches of a [`PatchCollection`](super::PatchCollection), in order: those of large images as they are, those of
 /// small ones together.
@@ -21,6 +22,8 @@ const SMALL: u64 = 4 << 20;
 /// A reader can be dropped at any point and costs what it took. After an error it ends.
 pub struct CollectionReader {
     plan: Arc<Plan>,
+    chosen: Option<Arc<Chosen>>,
+    schema: SchemaRef,
     skip_bad: bool,
     skipped: Arc<Mutex<Vec<Skipped>>>,
     /// Images that are prepared ahead, in order.
@@ -36,46 +39,10 @@ pub struct CollectionReader {
     ready: VecDeque<RecordBatch>,
     /// The number of the first row of the next batch.
     row: u64,
+    /// The image of the last row of the last batch, and how many rows of it were given.
+    given: (i32, u64),
     /// Rows that are still wanted.
     left: u64,
-}
-
-/// Rows of several images.
-#[derive(Default)]
-struct Pile {
-    /// How many rows, of which images.
-    images: Vec<(i32, usize)>,
-    rows: usize,
-    /// The columns of a piece, which a scan made, and of many pieces together: a piece alone takes more than its rows.
-    pieces: Vec<Vec<ArrayRef>>,
-    blocks: Vec<Vec<ArrayRef>>,
-}
-
-/// Pieces that make a block.
-const MOST_PIECES: usize = 64;
-
-impl Pile {
-    fn push(&mut self, image: usize, columns: Vec<ArrayRef>, rows: usize) -> Result<()> {
-        match self.images.last_mut() {
-            Some((last, so_far)) if *last == image as i32 => *so_far += rows,
-            _ => self.images.push((image as i32, rows)),
-        }
-        self.rows += rows;
-        self.pieces.push(columns);
-        if self.pieces.len() == MOST_PIECES {
-            let pieces = std::mem::take(&mut self.pieces);
-            self.blocks.push((0..pieces[0].len()).map(|column| joined(&pieces, column)).collect::<Result<_>>()?);
-        }
-        Ok(())
-    }
-}
-
-/// A column of pieces, one behind the other.
-fn joined(pieces: &[Vec<ArrayRef>], column: usize) -> Result<ArrayRef> {
-    match pieces {
-        [only] => Ok(only[column].clone()),
-        pieces => Ok(concat(&pieces.iter().map(|piece| &*piece[column] as &dyn Array).collect::<Vec<_>>())?),
-    }
 }
 
 /// An image on its way.
@@ -100,9 +67,16 @@ enum Turn {
 
 impl Plan {
     /// Reads the header of an image, and if it is small, all of it.
-    fn prepare(&self, image: usize) -> Result<Prepared> {
+    fn prepare(&self, image: usize, chosen: Option<&Chosen>) -> Result<Prepared> {
         let path = &self.paths[image];
-        let scan = self.scan(path)?;
+        // Of an image without rows it is to be told why.
+        if chosen.is_some_and(|chosen| chosen.rows_in(image) > 0 && chosen.has_none_of(image)) {
+            return Ok(Prepared::Rows(Vec::new()));
+        }
+        let mut scan = self.scan(path)?;
+        if let Some(chosen) = chosen {
+            scan = chosen.of(image, scan)?;
+        }
         let explain = scan.explain();
         if explain.dense_bytes.max(explain.base_bytes) > SMALL {
             return Ok(Prepared::Scan(scan));
@@ -113,9 +87,18 @@ impl Plan {
 }
 
 impl CollectionReader {
-    pub(super) fn new(plan: Arc<Plan>, skip_bad: bool, most_rows: u64, ahead: usize) -> Self {
+    pub(super) fn new(
+        plan: Arc<Plan>,
+        chosen: Option<Arc<Chosen>>,
+        schema: SchemaRef,
+        skip_bad: bool,
+        most_rows: u64,
+        ahead: usize,
+    ) -> Self {
         Self {
             plan,
+            chosen,
+            schema,
             skip_bad,
             skipped: Arc::default(),
             coming: VecDeque::new(),
@@ -125,6 +108,7 @@ impl CollectionReader {
             pile: Pile::default(),
             ready: VecDeque::new(),
             row: 0,
+            given: (-1, 0),
             left: most_rows,
         }
     }
@@ -143,8 +127,9 @@ impl CollectionReader {
     /// Has images prepared on rayon's pool.
     fn order(&mut self) {
         while self.coming.len() < self.ahead && self.next < self.plan.paths.len() && self.left > 0 {
-            let (plan, image) = (self.plan.clone(), self.next);
-            self.coming.push_back((image, Coming::Preparing(Job::spawn(move || plan.prepare(image)))));
+            let (plan, image, chosen) = (self.plan.clone(), self.next, self.chosen.clone());
+            let prepare = move || plan.prepare(image, chosen.as_deref());
+            self.coming.push_back((image, Coming::Preparing(Job::spawn(prepare))));
             self.next += 1;
         }
         // A large image is opened, which may decode it, while the one before is read.
@@ -179,7 +164,7 @@ impl CollectionReader {
         }
         let image = self.next;
         self.next += 1;
-        Some((image, self.plan.prepare(image).and_then(open)))
+        Some((image, self.plan.prepare(image, self.chosen.as_deref()).and_then(open)))
     }
 
     /// An image is bad, of which the table has so many rows.
@@ -251,26 +236,30 @@ impl CollectionReader {
 
     /// Makes a batch of the rows that are there.
     fn flush(&mut self) -> Result<()> {
-        let Pile { images, rows, pieces, mut blocks } = std::mem::take(&mut self.pile);
-        if rows == 0 {
+        let pile = std::mem::take(&mut self.pile);
+        if pile.rows == 0 {
             return Ok(());
         }
-        blocks.extend(pieces);
-        let mut columns = Vec::with_capacity(self.plan.slots.len());
-        for slot in &self.plan.slots {
-            columns.push(match slot {
-                Slot::Image => {
-                    let mut keys = Vec::with_capacity(rows);
-                    images.iter().for_each(|&(image, rows)| keys.resize(keys.len() + rows, image));
-                    Arc::new(DictionaryArray::try_new(Int32Array::from(keys), self.plan.names.clone())?) as ArrayRef
-                }
-                Slot::Window => Arc::new(UInt64Array::from_iter_values(self.row..self.row + rows as u64)),
-                Slot::Inner(column) => joined(&blocks, *column)?,
-            });
+        let windows = match &self.chosen {
+            None => UInt64Array::from_iter_values(self.row..self.row + pile.rows as u64),
+            Some(chosen) => UInt64Array::from(self.numbers(chosen, &pile.images)),
+        };
+        self.row += pile.rows as u64;
+        if let Some(&(image, rows)) = pile.images.last() {
+            let before = if self.given.0 == image { self.given.1 } else { 0 };
+            self.given = (image, before + rows as u64);
         }
-        self.row += rows as u64;
-        self.ready.push_back(RecordBatch::try_new(self.plan.schema.clone(), columns)?);
+        self.ready.push_back(pile.batch(&self.plan, &self.schema, windows)?);
         Ok(())
+    }
+
+    /// The numbers of so many rows of these images, which follow on those that were given.
+    fn numbers(&self, chosen: &Chosen, images: &[(i32, usize)]) -> Vec<u64> {
+        let number = |&(image, rows): &(i32, usize)| {
+            let before = if self.given.0 == image { self.given.1 } else { 0 };
+            chosen.ids(image as usize, before, rows as u64)
+        };
+        images.iter().flat_map(number).collect()
     }
 
     fn next_batch(&mut self) -> Result<Option<RecordBatch>> {
@@ -297,6 +286,6 @@ impl Iterator for CollectionReader {
 
 impl RecordBatchReader for CollectionReader {
     fn schema(&self) -> SchemaRef {
-        self.plan.schema.clone()
+        self.schema.clone()
     }
 }

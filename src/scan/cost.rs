@@ -10,7 +10,7 @@ use crate::{Edge, Grid, PadMode};
 
 /// What the program itself takes: code, libraries, threads. Measured by `windrow stream` of a tiny image; object stores
 /// bring much code of others, and a query engine far more.
-const PROGRAM_BYTES: u64 = if cfg!(feature = "datafusion") {
+pub(crate) const PROGRAM_BYTES: u64 = if cfg!(feature = "datafusion") {
     42 << 20
 } else if cfg!(feature = "cloud") {
     12 << 20

@@ -1,5 +1,6 @@
 //! [`PatchScan`]: the repeatable plan of a table of windows.
 
+mod budget;
 mod builder;
 mod classes;
 mod columns;
@@ -18,13 +19,14 @@ use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
 
+pub(crate) use budget::{mib, with_margin};
 pub use builder::ScanBuilder;
 #[cfg(feature = "datafusion")]
 pub(crate) use columns::row_bytes;
+pub(crate) use cost::PROGRAM_BYTES;
 pub use explain::Explain;
 pub use mask::MaskAt;
 pub(crate) use replay::More;
-#[cfg(feature = "datafusion")]
 pub(crate) use rows::first_that;
 pub use split::{Parts, Split};
 

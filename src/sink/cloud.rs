@@ -15,7 +15,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use object_store::aws::AmazonS3Builder;
 use object_store::path::Path as Key;
-use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, RetryConfig};
+use object_store::{
+    GetOptions, GetRange, MultipartUpload, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, RetryConfig,
+};
 use tokio::runtime::{Builder, Runtime};
 
 use super::Target;
@@ -43,7 +45,6 @@ pub(crate) struct Bucket {
 }
 
 /// What an address of a server begins with.
-#[cfg(feature = "zarr")]
 const HTTP: [&str; 2] = ["https://", "http://"];
 
 /// Whether a target is the address of an object, rather than a file.
@@ -58,7 +59,6 @@ impl Bucket {
     }
 
     /// What an address stands for that is only read from: a bucket, or a server of HTTP.
-    #[cfg(feature = "zarr")]
     pub(crate) fn to_read(path: &Path) -> Result<Self> {
         let bad = |message: &str| Error::format(path.display().to_string(), message);
         let address = path.to_str().unwrap_or_default();
@@ -126,6 +126,24 @@ impl Bucket {
         }
     }
 
+    /// Asks for some bytes of an object, or for as many of them as there are.
+    pub(crate) fn part(&self, file: &str, range: Range<u64>) -> io::Result<Requested> {
+        let (store, key) = (self.store.clone(), self.key(file));
+        let options = GetOptions { range: Some(GetRange::Bounded(range)), ..Default::default() };
+        let request = async move {
+            let got = store.get_opts(&key, options).await?;
+            let version = Version::of(&got.meta);
+            got.bytes().await.map(|bytes| Part { version, bytes })
+        };
+        started(request).map(Requested)
+    }
+
+    /// Which version of an object is there now.
+    pub(crate) fn version(&self, file: &str) -> io::Result<Version> {
+        let (store, key) = (self.store.clone(), self.key(file));
+        wait(async move { store.head(&key).await }).map(|meta| Version::of(&meta))
+    }
+
     /// An object as a whole, if it is there; `most` is asked before memory is taken.
     #[cfg(feature = "zarr")]
     pub(crate) fn content(&self, file: &str, most: u64) -> Result<Option<Bytes>> {
@@ -170,6 +188,38 @@ impl Bucket {
         let found = wait(async move { store.list_with_delimiter(Some(&root)).await });
         let found = found.map_err(|error| Error::io(&self.name, "list", error))?;
         Ok(found.objects.iter().filter_map(|object| object.location.filename().map(str::to_owned)).collect())
+    }
+}
+
+/// What tells that an object is another one than before.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Version {
+    pub(crate) bytes: u64,
+    tag: Option<String>,
+    /// In milliseconds; what a store does not say is 0.
+    modified: i64,
+}
+
+impl Version {
+    fn of(meta: &object_store::ObjectMeta) -> Self {
+        Self { bytes: meta.size, tag: meta.e_tag.clone(), modified: meta.last_modified.timestamp_millis() }
+    }
+}
+
+/// Some bytes of an object, and of which version of it.
+#[derive(Debug)]
+pub(crate) struct Part {
+    pub(crate) version: Version,
+    pub(crate) bytes: Bytes,
+}
+
+/// A request on its way.
+#[derive(Debug)]
+pub(crate) struct Requested(Receiver<object_store::Result<Part>>);
+
+impl Requested {
+    pub(crate) fn wait(self) -> io::Result<Part> {
+        self.0.recv().map_err(|_| lost())?.map_err(plain)
     }
 }
 
@@ -369,6 +419,10 @@ fn plain(error: object_store::Error) -> io::Error {
         }
         other => {
             let mut text = other.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+            // What a server answers that only knows whole files.
+            if ["non-partial response", "Range request not supported"].iter().any(|says| text.contains(says)) {
+                text = "the server gives files as a whole, and no parts of them: download the file first".to_owned();
+            }
             for name in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"] {
                 if let Some(secret) = std::env::var(name).ok().filter(|secret| !secret.is_empty()) {
                     text = text.replace(&secret, "…");

@@ -1,13 +1,13 @@
 //! Zip archives: what is in them, and where.
 
 use std::collections::HashMap;
-use std::io::{self, Cursor, Read, Seek, SeekFrom};
+use std::io::{self, Read};
 use std::sync::Arc;
 
 use flate2::read::DeflateDecoder;
 use zip::{CompressionMethod, ZipArchive};
 
-use super::file::DataFile;
+use super::file::{DataFile, Positions};
 use super::guard::guard;
 use crate::{Error, Result};
 
@@ -42,6 +42,13 @@ pub(crate) enum Packing {
     Deflated,
     /// In a way that is not read here, or under a password.
     Other(String),
+}
+
+impl Member {
+    /// The checksum of its bytes, unpacked.
+    pub(crate) fn crc(&self) -> u32 {
+        self.crc
+    }
 }
 
 impl Archive {
@@ -163,40 +170,6 @@ impl Archive {
         }
         self.check(name, member, crc32fast::hash(&content))?;
         Ok(content)
-    }
-}
-
-/// A file with a cursor of its own.
-struct Positions<'a> {
-    file: &'a DataFile,
-    at: u64,
-}
-
-impl Read for Positions<'_> {
-    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        let bytes = (out.len() as u64).min(self.file.len().saturating_sub(self.at)) as usize;
-        self.file.read_at(&mut out[..bytes], self.at).map_err(io::Error::other)?;
-        self.at += bytes as u64;
-        Ok(bytes)
-    }
-}
-
-impl Seek for Positions<'_> {
-    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        let mut cursor = Cursor::new([0u8; 0]);
-        let from = match to {
-            SeekFrom::Start(at) => SeekFrom::Start(at),
-            SeekFrom::Current(by) => {
-                cursor.set_position(self.at);
-                SeekFrom::Current(by)
-            }
-            SeekFrom::End(by) => {
-                cursor.set_position(self.file.len());
-                SeekFrom::Current(by)
-            }
-        };
-        self.at = cursor.seek(from)?;
-        Ok(self.at)
     }
 }
 

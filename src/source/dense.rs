@@ -65,7 +65,7 @@ impl Dense {
             return Err(file.unsupported(message));
         }
         // SAFETY: the caller promises that the file stays as it is.
-        let map = unsafe { Mmap::map(file.file()) }.map_err(|e| Error::io(file.path(), "map", e))?;
+        let map = unsafe { Mmap::map(file.file()?) }.map_err(|e| Error::io(file.path(), "map", e))?;
         let buffer = Buffer::from(Bytes::from_owner(map));
         // The file may have become shorter since its length was looked at.
         let bytes = self
@@ -116,6 +116,69 @@ pub(crate) struct DenseReader {
     pub(crate) file: DataFile,
     pub(crate) array: Dense,
     pub(crate) pool: BufferPool,
+    /// The checksum of the bytes, where the file has one.
+    #[cfg(feature = "npz")]
+    pub(crate) sum: Option<Sum>,
+}
+
+/// The checksum of bytes that are read one after the other. It says nothing of bytes of which some are left out.
+#[cfg(feature = "npz")]
+pub(crate) struct Sum {
+    name: String,
+    expected: u32,
+    hasher: crc32fast::Hasher,
+    /// Where the next byte is that counts, and where the last one ends.
+    at: u64,
+    end: u64,
+}
+
+#[cfg(feature = "npz")]
+impl Sum {
+    /// That of the bytes at `place` of a file, the first of which are read here.
+    pub(crate) fn new(
+        file: &DataFile,
+        name: String,
+        expected: u32,
+        place: std::ops::Range<u64>,
+        first: u64,
+    ) -> Result<Self> {
+        let mut sum = Self { name, expected, hasher: crc32fast::Hasher::new(), at: place.start, end: place.end };
+        sum.read(file, first)?;
+        Ok(sum)
+    }
+
+    /// Adds what is in the file up to some place.
+    fn read(&mut self, file: &DataFile, to: u64) -> Result<()> {
+        let mut piece = vec![0; 64 << 10];
+        while self.at < to {
+            let bytes = piece.len().min((to - self.at) as usize);
+            file.read_at(&mut piece[..bytes], self.at)?;
+            self.hasher.update(&piece[..bytes]);
+            self.at += bytes as u64;
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, bytes: &[u8], at: u64) {
+        if at == self.at {
+            self.hasher.update(bytes);
+            self.at += bytes.len() as u64;
+        }
+    }
+
+    /// Fails if all that counts was read, and is not what it was.
+    fn check(&mut self, file: &DataFile, last: u64) -> Result<()> {
+        if self.at != last {
+            return Ok(());
+        }
+        self.read(file, self.end)?;
+        let crc = self.hasher.clone().finalize();
+        if crc == self.expected {
+            return Ok(());
+        }
+        let message = format!("its checksum is {crc:08x}: expected {:08x}", self.expected);
+        Err(Error::format(&self.name, message))
+    }
 }
 
 impl RegionReader for DenseReader {
@@ -135,8 +198,18 @@ impl DenseReader {
         let (run, starts) = runs(&shape, stored);
         if run > 0 {
             for (out, start) in memory.chunks_exact_mut(run * size).zip(starts) {
-                self.file.read_at(out, self.array.data + start * size as u64)?;
+                let at = self.array.data + start * size as u64;
+                self.file.read_at(out, at)?;
+                #[cfg(feature = "npz")]
+                if let Some(sum) = &mut self.sum {
+                    sum.add(out, at);
+                }
             }
+        }
+        #[cfg(feature = "npz")]
+        if let Some(sum) = &mut self.sum {
+            // How long the array is was checked before.
+            sum.check(&self.file, self.array.data + self.array.bytes().unwrap_or(0))?;
         }
         self.array.to_native(&mut memory);
         self.array.view(memory.freeze(), stored)

@@ -1,11 +1,17 @@
-//! A file on disk, read at positions: what the readers of all formats share.
+//! A file, read at positions: what the readers of all formats share. It is on disk, or with the feature `cloud` on another
+//! machine.
 
+use std::borrow::Borrow;
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+#[cfg(feature = "cloud")]
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::Identity;
+#[cfg(feature = "cloud")]
+use super::remote::{self, Remote};
 use crate::digest::Digest;
 use crate::{Error, Result};
 
@@ -13,28 +19,53 @@ use crate::{Error, Result};
 #[derive(Debug)]
 pub(crate) struct DataFile {
     path: PathBuf,
-    file: File,
+    data: Data,
     stamp: Stamp,
+}
+
+/// Where the bytes are.
+#[derive(Debug)]
+enum Data {
+    Here(File),
+    #[cfg(feature = "cloud")]
+    Elsewhere(remote::Reader),
 }
 
 /// What tells that somebody wrote to a file: its length, and when it was last written to, where the system says so. A
 /// write of the same length within a tick of the file system's clock goes unseen.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Stamp {
     len: u64,
     modified: Option<SystemTime>,
+    /// Every answer of another machine says of which file it is.
+    #[cfg(feature = "cloud")]
+    remote: Option<Arc<Remote>>,
+}
+
+impl PartialEq for Stamp {
+    fn eq(&self, other: &Self) -> bool {
+        (self.len, self.modified) == (other.len, other.modified)
+    }
 }
 
 impl Stamp {
     fn of(file: &File) -> io::Result<Self> {
         let metadata = file.metadata()?;
-        Ok(Self { len: metadata.len(), modified: metadata.modified().ok() })
+        Ok(Self {
+            len: metadata.len(),
+            modified: metadata.modified().ok(),
+            #[cfg(feature = "cloud")]
+            remote: None,
+        })
     }
 }
 
 impl DataFile {
     /// Opens a file that is neither a folder nor a pipe nor empty.
     pub(crate) fn open(path: &Path) -> Result<Self> {
+        if super::is_address(path) {
+            return Self::open_elsewhere(path);
+        }
         if path.as_os_str() == "-" {
             return Err(Error::unsupported("-", "standard input is not supported: give a file"));
         }
@@ -51,15 +82,33 @@ impl DataFile {
         }
         let file = File::open(path).map_err(|e| Error::io(path, "open", e))?;
         let stamp = Stamp::of(&file).map_err(|e| Error::io(path, "open", e))?;
-        let file = Self { path: path.to_owned(), file, stamp };
-        if file.len() == 0 {
-            return Err(file.broken("the file is empty"));
-        }
-        Ok(file)
+        Self { path: path.to_owned(), data: Data::Here(file), stamp }.not_empty()
+    }
+
+    #[cfg(feature = "cloud")]
+    fn open_elsewhere(path: &Path) -> Result<Self> {
+        let remote = Arc::new(Remote::open(path)?);
+        let stamp = Stamp { len: remote.len(), modified: None, remote: Some(remote.clone()) };
+        Self { path: path.to_owned(), data: Data::Elsewhere(remote::Reader::new(remote)), stamp }.not_empty()
+    }
+
+    #[cfg(not(feature = "cloud"))]
+    fn open_elsewhere(path: &Path) -> Result<Self> {
+        let message = "this build has no object stores: it needs the feature \"cloud\"";
+        Err(Error::unsupported(path.display().to_string(), message))
+    }
+
+    fn not_empty(self) -> Result<Self> {
+        if self.len() == 0 { Err(self.broken("the file is empty")) } else { Ok(self) }
     }
 
     /// Opens a file again, which must be as it was when it had this stamp.
     pub(crate) fn reopen(path: &Path, stamp: &Stamp) -> Result<Self> {
+        #[cfg(feature = "cloud")]
+        if let Some(remote) = &stamp.remote {
+            let data = Data::Elsewhere(remote::Reader::new(remote.clone()));
+            return Ok(Self { path: path.to_owned(), data, stamp: stamp.clone() });
+        }
         let file = Self::open(path)?;
         if file.stamp != *stamp {
             return Err(file.broken("the file changed after its header was read"));
@@ -69,7 +118,12 @@ impl DataFile {
 
     /// Asks the system whether somebody wrote to the file since it was opened: what was read is then from two files.
     pub(crate) fn check_unchanged(&self) -> Result<()> {
-        let now = Stamp::of(&self.file).map_err(|e| Error::io(&self.path, "read", e))?;
+        let file = match &self.data {
+            Data::Here(file) => file,
+            #[cfg(feature = "cloud")]
+            Data::Elsewhere(_) => return Ok(()),
+        };
+        let now = Stamp::of(file).map_err(|e| Error::io(&self.path, "read", e))?;
         if now != self.stamp {
             return Err(self.broken("the file changed while it was read"));
         }
@@ -104,14 +158,38 @@ impl DataFile {
 
     /// Fills `out` with the bytes from `offset` on.
     pub(crate) fn read_at(&self, out: &mut [u8], offset: u64) -> Result<()> {
-        let wanted = out.len();
-        read_exact_at(&self.file, out, offset).map_err(|error| match error.kind() {
-            io::ErrorKind::UnexpectedEof => {
-                let end = offset.saturating_add(wanted as u64);
-                self.broken(format!("the file ends within bytes {offset}..{end}: it is cut short"))
-            }
-            _ => Error::io(&self.path, "read", error),
-        })
+        let end = offset.saturating_add(out.len() as u64);
+        let cut = || self.broken(format!("the file ends within bytes {offset}..{end}: it is cut short"));
+        match &self.data {
+            Data::Here(file) => read_exact_at(file, out, offset).map_err(|error| match error.kind() {
+                io::ErrorKind::UnexpectedEof => cut(),
+                _ => Error::io(&self.path, "read", error),
+            }),
+            #[cfg(feature = "cloud")]
+            Data::Elsewhere(_) if end > self.len() => Err(cut()),
+            #[cfg(feature = "cloud")]
+            Data::Elsewhere(reader) => reader.read_at(out, offset),
+        }
+    }
+
+    /// Says what will be read next, in this order: a file on another machine is then read in few requests.
+    #[cfg(feature = "tiff")]
+    pub(crate) fn want<I: Iterator<Item = std::ops::Range<u64>>>(&self, reads: impl FnOnce() -> I) {
+        match &self.data {
+            Data::Here(_) => drop(reads),
+            #[cfg(feature = "cloud")]
+            Data::Elsewhere(reader) => reader.want(reads()),
+        }
+    }
+
+    /// The memory that reading takes besides what is read.
+    #[cfg(feature = "tiff")]
+    pub(crate) fn memory(&self) -> u64 {
+        match &self.data {
+            Data::Here(_) => 0,
+            #[cfg(feature = "cloud")]
+            Data::Elsewhere(_) => remote::MEMORY,
+        }
     }
 
     /// The first bytes of the file: `most` of them, or as many as there are.
@@ -123,36 +201,99 @@ impl DataFile {
 
     /// What tells this file from another one; reads all of it.
     pub(crate) fn identity(&self, page: Option<usize>) -> Result<Identity> {
-        let digest = Digest::of(FromStart { file: self, at: 0 }).map_err(|e| Error::io(&self.path, "read", e))?;
+        let digest = Digest::of(Positions { file: self, at: 0 }).map_err(|e| Error::io(&self.path, "read", e))?;
         self.check_unchanged()?;
         Ok(Identity { page, digest })
     }
 
-    /// The file itself, to be mapped or read from its start.
-    pub(crate) fn file(&self) -> &File {
-        &self.file
+    /// The file itself, to be mapped.
+    pub(crate) fn file(&self) -> Result<&File> {
+        match &self.data {
+            Data::Here(file) => Ok(file),
+            #[cfg(feature = "cloud")]
+            Data::Elsewhere(_) => Err(self.unsupported("a file on another machine can't be mapped, only read")),
+        }
     }
 
-    /// The file for a decoder that wants one of its own. Its cursor is shared.
+    /// The file for a decoder that wants one of its own, from its start. The cursor of a file on disk is shared.
     #[cfg(feature = "image")]
-    pub(crate) fn try_clone(&self) -> Result<File> {
-        self.file.try_clone().map_err(|e| Error::io(&self.path, "open", e))
+    pub(crate) fn input(&self) -> Result<Input> {
+        match &self.data {
+            Data::Here(file) => {
+                let mut file = file.try_clone().map_err(|e| Error::io(&self.path, "open", e))?;
+                file.rewind().map_err(|e| Error::io(&self.path, "read", e))?;
+                Ok(Input::Here(file))
+            }
+            #[cfg(feature = "cloud")]
+            Data::Elsewhere(_) => {
+                Ok(Input::Elsewhere(Positions { file: Self::reopen(&self.path, &self.stamp)?, at: 0 }))
+            }
+        }
     }
 }
 
-/// Reads a file from its start, whatever its cursor.
-struct FromStart<'a> {
-    file: &'a DataFile,
-    at: u64,
+/// A file from its start on.
+#[cfg(feature = "image")]
+pub(crate) enum Input {
+    Here(File),
+    #[cfg(feature = "cloud")]
+    Elsewhere(Positions<DataFile>),
 }
 
-impl Read for FromStart<'_> {
+#[cfg(feature = "image")]
+impl Read for Input {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        let left = usize::try_from(self.file.len() - self.at).unwrap_or(usize::MAX);
-        let bytes = out.len().min(left);
-        read_exact_at(&self.file.file, &mut out[..bytes], self.at)?;
+        match self {
+            Self::Here(file) => file.read(out),
+            #[cfg(feature = "cloud")]
+            Self::Elsewhere(file) => file.read(out),
+        }
+    }
+}
+
+#[cfg(feature = "image")]
+impl Seek for Input {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        match self {
+            Self::Here(file) => file.seek(to),
+            #[cfg(feature = "cloud")]
+            Self::Elsewhere(file) => file.seek(to),
+        }
+    }
+}
+
+/// A file with a cursor of its own.
+pub(crate) struct Positions<F> {
+    pub(crate) file: F,
+    pub(crate) at: u64,
+}
+
+impl<F: Borrow<DataFile>> Read for Positions<F> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let file = self.file.borrow();
+        let bytes = (out.len() as u64).min(file.len().saturating_sub(self.at)) as usize;
+        file.read_at(&mut out[..bytes], self.at).map_err(io::Error::other)?;
         self.at += bytes as u64;
         Ok(bytes)
+    }
+}
+
+impl<F: Borrow<DataFile>> Seek for Positions<F> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let mut cursor = io::Cursor::new([0u8; 0]);
+        let from = match to {
+            SeekFrom::Start(at) => SeekFrom::Start(at),
+            SeekFrom::Current(by) => {
+                cursor.set_position(self.at);
+                SeekFrom::Current(by)
+            }
+            SeekFrom::End(by) => {
+                cursor.set_position(self.file.borrow().len());
+                SeekFrom::Current(by)
+            }
+        };
+        self.at = cursor.seek(from)?;
+        Ok(self.at)
     }
 }
 

@@ -7,6 +7,8 @@
 #[cfg(feature = "npz")]
 mod archive;
 mod bands;
+#[cfg(any(feature = "polars", feature = "datafusion"))]
+mod decoded;
 mod dense;
 mod file;
 mod format;
@@ -27,6 +29,8 @@ mod npz;
 mod options;
 mod raw;
 mod region;
+#[cfg(feature = "cloud")]
+mod remote;
 mod swap;
 #[cfg(feature = "tiff")]
 mod tiff;
@@ -38,6 +42,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub(crate) use bands::{Band, Bands, band_bytes, pass_bytes};
+#[cfg(any(feature = "polars", feature = "datafusion"))]
+pub(crate) use decoded::Decoded;
 pub use georeference::{Crs, Georeference, PixelIs};
 pub use identity::Identity;
 #[cfg(feature = "image")]
@@ -111,6 +117,11 @@ pub trait Source: fmt::Debug + Send + Sync {
         None
     }
 
+    /// What the file says of its pixels that they don't show: that they are to be turned, for one.
+    fn notes(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// What has to be said besides the [name](SourceInfo::name) to open the same data again.
     fn options(&self) -> OpenOptions {
         OpenOptions::default()
@@ -170,6 +181,25 @@ impl AnySource {
     }
 }
 
+/// What is said of pixels that are stored in another orientation than that in which they are to be seen, by its number
+/// in TIFF and EXIF.
+#[cfg(any(feature = "image", feature = "tiff"))]
+fn turned(orientation: u64) -> Option<String> {
+    let how = match orientation {
+        2 => "mirrored left to right",
+        3 => "turned by 180 degrees",
+        4 => "mirrored top to bottom",
+        5 => "mirrored along the diagonal",
+        6 => "turned by 90 degrees clockwise",
+        7 => "mirrored along the other diagonal",
+        8 => "turned by 90 degrees counterclockwise",
+        _ => return None,
+    };
+    Some(format!(
+        "the file says that it is to be seen {how} (orientation {orientation}): pixels come as they are stored"
+    ))
+}
+
 /// Whether a file is called as an image that this build reads.
 pub(crate) fn is_image_name(path: &Path) -> bool {
     Format::of_name(path).is_some_and(Format::is_built)
@@ -191,10 +221,6 @@ fn open(path: &Path, options: &OpenOptions) -> Result<AnySource> {
     #[cfg(feature = "zarr")]
     if let Some(source) = open_zarr(path, options)? {
         return Ok(source);
-    }
-    if is_address(path) {
-        let message = "this build reads no objects: it needs the features \"zarr\" and \"cloud\"";
-        return Err(Error::unsupported(path.display().to_string(), message));
     }
     let (path, member) = &split(path, options)?;
     let file = DataFile::open(path)?;
@@ -220,13 +246,11 @@ fn open(path: &Path, options: &OpenOptions) -> Result<AnySource> {
         return Err(file.unsupported(format!("no member {member:?}: a {} file is one image", format.name())));
     }
     match format {
-        Format::Npy => Ok(AnySource::new(NpySource::open(path)?)),
+        Format::Npy => Ok(AnySource::new(NpySource::new(&file)?)),
         #[cfg(feature = "tiff")]
-        Format::Tiff if options.stack => Ok(AnySource::new(TiffSource::open_stack(path)?)),
+        Format::Tiff if options.stack => Ok(AnySource::new(TiffSource::new_stack(&file)?)),
         #[cfg(feature = "tiff")]
-        Format::Tiff => {
-            Ok(AnySource::new(TiffSource::open_overview(path, options.page.unwrap_or(0), options.overview)?))
-        }
+        Format::Tiff => Ok(AnySource::new(TiffSource::new(&file, options.page.unwrap_or(0), options.overview)?)),
         #[cfg(feature = "npz")]
         Format::Zip => {
             let archive = Arc::new(archive::Archive::read(file)?);
@@ -237,7 +261,7 @@ fn open(path: &Path, options: &OpenOptions) -> Result<AnySource> {
             Ok(AnySource::new(NpzSource::new(&archive, member.as_deref())?))
         }
         #[cfg(feature = "image")]
-        _ => Ok(AnySource::new(ImageSource::open(path)?)),
+        format => Ok(AnySource::new(ImageSource::new(&file, format)?)),
         #[cfg(not(feature = "image"))]
         _ => unreachable!("formats that are not built are refused"),
     }
@@ -251,7 +275,13 @@ fn is_address(path: &Path) -> bool {
 /// Opens what is an array of Zarr by its name: an address, a folder, or something in a folder that is one.
 #[cfg(feature = "zarr")]
 fn open_zarr(path: &Path, options: &OpenOptions) -> Result<Option<AnySource>> {
-    let (folder, inner) = if is_address(path) || zarr::is_node(path) || path.is_dir() {
+    let (folder, inner) = if is_address(path) {
+        // A server has no folders that could be told from files.
+        if is_image_name(path) {
+            return Ok(None);
+        }
+        (path, None)
+    } else if zarr::is_node(path) || path.is_dir() {
         (path, None)
     } else if path.exists() {
         return Ok(None);
@@ -282,7 +312,8 @@ fn open_zarr(path: &Path, options: &OpenOptions) -> Result<Option<AnySource>> {
 
 /// The file of an address, and the name within it: `scene.npz/name` is the array `name` of `scene.npz`.
 fn split(path: &Path, options: &OpenOptions) -> Result<(PathBuf, Option<String>)> {
-    let inner = if path.exists() { None } else { path.ancestors().skip(1).find(|parent| parent.is_file()) };
+    let inner =
+        if is_address(path) || path.exists() { None } else { path.ancestors().skip(1).find(|parent| parent.is_file()) };
     let Some(file) = inner else { return Ok((path.to_owned(), options.member.clone())) };
     let name = path.strip_prefix(file).unwrap_or(path).to_string_lossy().into_owned();
     match &options.member {

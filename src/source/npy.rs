@@ -54,7 +54,7 @@ impl NpySource {
         Ok(source)
     }
 
-    fn new(file: &DataFile) -> Result<Self> {
+    pub(super) fn new(file: &DataFile) -> Result<Self> {
         let array = npy_header::read(file)?;
         let info = SourceInfo {
             name: file.name(),
@@ -86,7 +86,13 @@ impl Source for NpySource {
         if npy_header::read(&file)? != self.array {
             return Err(file.broken("the file changed: its header is no longer the one that it had"));
         }
-        Ok(Box::new(DenseReader { file, array: self.array.clone(), pool: pool.clone() }))
+        Ok(Box::new(DenseReader {
+            file,
+            array: self.array.clone(),
+            pool: pool.clone(),
+            #[cfg(feature = "npz")]
+            sum: None,
+        }))
     }
 }
 

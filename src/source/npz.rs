@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::archive::{Archive, Member, Packing};
-use super::dense::{Dense, DenseReader};
+use super::dense::{Dense, DenseReader, Sum};
 use super::file::{DataFile, Stamp};
 use super::memory::ViewReader;
 use super::npy_header::{self, Input};
@@ -169,9 +169,12 @@ impl Source for NpzSource {
             archive.file.check_unchanged()?;
             return Ok(Box::new(ViewReader(view?)));
         }
+        let start = archive.start(&self.member, &packed)?;
+        let place = start..start + packed.size;
+        let sum = Sum::new(&archive.file, self.info.name.clone(), packed.crc(), place, array.data)?;
         let archive = Arc::into_inner(archive).map(|archive| archive.file);
         let file = archive.map_or_else(|| DataFile::reopen(&self.path, &self.stamp), Ok)?;
-        Ok(Box::new(DenseReader { file, array, pool: pool.clone() }))
+        Ok(Box::new(DenseReader { file, array, pool: pool.clone(), sum: Some(sum) }))
     }
 }
 

@@ -225,7 +225,13 @@ impl Source for RawSource {
             return Ok(Box::new(ViewReader(view.clone())));
         }
         let file = DataFile::reopen(&self.path, &self.stamp)?;
-        Ok(Box::new(DenseReader { file, array: self.array.clone(), pool: pool.clone() }))
+        Ok(Box::new(DenseReader {
+            file,
+            array: self.array.clone(),
+            pool: pool.clone(),
+            #[cfg(feature = "npz")]
+            sum: None,
+        }))
     }
 }
 

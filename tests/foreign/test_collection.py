@@ -109,6 +109,46 @@ def test_columns_and_first_rows(tmp_path: Path) -> None:
         assert table.num_rows == len(xs) and table.column_names == columns.split(",")
 
 
+@pytest.mark.parametrize(
+    ("args", "chosen"),
+    [
+        (["--rows", "1000..9000"], lambda n: range(1000, 9000)),
+        (["--rows", "70000.."], lambda n: range(70_000, n)),
+        (["--skip", "5"], lambda n: range(5, n)),
+        (["--shard", "2/7"], lambda n: range(n * 2 // 7, n * 3 // 7)),
+        (["--rows", "100..60000", "--shard", "1/3", "--skip", "7"], lambda n: range(100 + 59900 // 3 + 7, 100 + 59900 * 2 // 3)),
+        (["--sample", "500", "--seed", "4"], None),
+        (["--sample", "0.3", "--shard", "1/2"], None),
+    ],
+    ids=lambda value: "-".join(value).replace("--", "") if isinstance(value, list) else "",
+)
+def test_some_rows_of_all_images(args: list[str], chosen: object, tmp_path: Path) -> None:
+    images = mixed(tmp_path / "in")
+    whole = read_arrow(export(tmp_path / "in", tmp_path / "all.arrow", "--window", "8x8", "--layout", "binary"))
+    for batch in ["100000", "77"]:
+        out = export(tmp_path / "in", tmp_path / "t.arrow", "--window", "8x8", "--layout", "binary", *args, "--batch-rows", batch)
+        table = read_arrow(out)
+        ids = table["window"].to_numpy()
+        # Every row is the one that has this number among all.
+        assert all(
+            table[name].combine_chunks().cast(pa.string() if name == "image" else table[name].type).equals(
+                whole[name].take(pa.array(ids)).combine_chunks().cast(pa.string() if name == "image" else table[name].type)
+            )
+            for name in table.column_names
+        )
+        if chosen is not None:
+            assert ids.tolist() == list(chosen(whole.num_rows))
+        else:
+            count = 500 if "500" in args else round(whole.num_rows * 0.3 / 2)
+            assert abs(len(ids) - count) <= 1 and (np.diff(ids) > 0).all()
+            # From all of the images, or the half of them.
+            assert len(set(table["image"].to_pylist())) >= (len(images) // 3 if "0.3" in args else 3)
+        told = json.loads(table.schema.metadata[b"windrow.collection"])
+        assert told["selection"], told
+    info = json.loads(windrow("info", tmp_path / "in", "--window", "8x8", *args, "--json").stdout)
+    assert info["rows"] == table.num_rows
+
+
 def test_other_engines_read_the_column(tmp_path: Path) -> None:
     import duckdb
 
@@ -152,7 +192,9 @@ def test_what_is_of_one_image_is_refused(tmp_path: Path) -> None:
     mixed(tmp_path / "in")
     for args, text in [
         (["--shuffle", "1"], "--shuffle: chooses rows of one image"),
-        (["--rows", "5..10"], "--rows: of several images only the first rows"),
+        (["--rows", "5..1000000000"], "rows 5..1000000000"),
+        (["--within", "y=0..5"], "--within: chooses rows of one image"),
+        (["--shard", "4/4"], "--shard: 4 of 4"),
         (["--layout", "columns"], "--layout: columns are slices of one image"),
         (["--labels", tmp_path / "in" / "00.png"], "--labels: are those of one image"),
         (["--columns", "image,image"], "is asked for twice"),
@@ -259,12 +301,16 @@ def test_info_counts_from_headers(tmp_path: Path) -> None:
     assert windrow("info", tmp_path / "in", "--window", "8x8").returncode == 0
 
 
+# 100,000 take half a minute to be made, and as long to be read.
+MANY = int(os.environ.get("WINDROW_MANY_IMAGES", "20000"))
+
+
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """20,000 images of 16 by 16."""
+    """Many images of 16 by 16."""
     folder = tmp_path_factory.mktemp("tiny")
-    for i in range(20_000):
-        Image.fromarray(np.full((16, 16), i % 251, np.uint8)).save(folder / f"{i:05}.png", compress_level=1)
+    for i in range(MANY):
+        Image.fromarray(np.full((16, 16), i % 251, np.uint8)).save(folder / f"{i:06}.png", compress_level=1)
     return folder
 
 
@@ -279,10 +325,13 @@ def test_many_small_images_take_little(tiny: Path, tmp_path: Path) -> None:
     some, all_of_them = measured("export", few, *args), measured("export", tiny, *args)
     assert (some.code, all_of_them.code) == (0, 0), some.stderr + all_of_them.stderr
     # Names take memory, a hundred bytes each or so in a few places; rows and pixels take none.
-    assert all_of_them.rss < some.rss + 20 * MIB, (some, all_of_them)
+    assert all_of_them.rss < some.rss + 20 * MIB * MANY / 20_000, (some, all_of_them)
+    told = json.loads(windrow("info", tiny, "--window", "8x8", "--step", "4", "--json").stdout)
+    stream = measured("stream", tiny, "--window", "8x8", "--step", "4")
+    assert stream.rss < 1.25 * told["peak_bytes"], (stream, told)
     table = read_arrow(out)
-    assert table.num_rows == 20_000 * 9
-    values = np.repeat(np.arange(20_000) % 251, 9).astype(np.uint8)
+    assert table.num_rows == MANY * 9
+    values = np.repeat(np.arange(MANY) % 251, 9).astype(np.uint8)
     assert (patches_of(table, (8, 8)) == values[:, None, None]).all()
     names = table["image"].cast(pa.string()).to_pylist()
     assert names[::9] == [str(path) for path in sorted(tiny.iterdir())]
@@ -312,7 +361,7 @@ def test_few_files_are_open_and_rows_come_at_once(tiny: Path) -> None:
             rows += batch.num_rows
         done.set()
         watcher.join()
-    assert process.returncode == 0 and rows == 20_000 * 81
+    assert process.returncode == 0 and rows == MANY * 81
     assert 0 < most <= 32
     # The first batch is there long before the last image is opened.
     assert seen[0] < seen[-1] / 4, (seen[0], seen[-1])

@@ -9,7 +9,10 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.ipc
 import pytest
+import tifffile
 from harness import DATA, MIB, Measured, measured, windrow
 
 GB = 10**9
@@ -86,3 +89,47 @@ def test_a_file_larger_than_memory_streams_through(tmp_path: Path) -> None:
     run = measured("stream", tmp_path / "large.tif", *args, address_space=256 * MIB, env=environment)
     assert run.code == 0, run.stderr
     assert run.rss < 128 * MIB
+
+
+@pytest.mark.parametrize("budget", [24, 48, 200])
+@pytest.mark.parametrize("out", ["stream", "parquet", "arrow", "folder"])
+@pytest.mark.parametrize("kind", ["npy", "tif", "folder of images"])
+def test_a_budget_is_kept_or_refused(budget: int, out: str, kind: str, image: Path, tmp_path: Path) -> None:
+    args = ["--window", "32x32", "--step", "16"]
+    if kind == "tif":
+        tif = tmp_path / "image.tif"
+        tifffile.imwrite(tif, np.load(image), tile=(256, 256), compression="zlib", metadata=None)
+        image = tif
+    elif kind != "npy":
+        if out == "folder":
+            pytest.skip("holds the table of one image")
+        (tmp_path / "in").mkdir()
+        array = np.load(image)
+        for i in range(40):
+            np.save(tmp_path / "in" / f"{i}.npy", array[: 100 + 40 * i : 1 + i % 3])
+        image = tmp_path / "in"
+    target = tmp_path / {"folder": "out/"}.get(out, f"out.{out}")
+    if out == "stream":
+        command = ["stream", image, *args]
+    else:
+        command = ["export", image, *args, "-q", "-o", f"{target}/" if out == "folder" else target]
+    run = measured(*command, "--max-memory", f"{budget}MiB")
+    if run.code == 0:
+        assert run.rss <= budget * MIB, (run.rss / MIB, budget)
+        return
+    assert budget < 100 and not target.exists()
+    assert run.stderr.count("\n") == 1 and "--max-memory: " in run.stderr, run.stderr
+    # What it says would fit does.
+    least = run.stderr.split("expected ")[1].split()[0]
+    run = measured(*command, "--max-memory", least)
+    assert run.code == 0 and run.rss <= int(least.removesuffix("MiB")) * MIB, (run, least)
+
+
+def test_a_budget_changes_no_row(image: Path) -> None:
+    args = ["stream", image, "--window", "32x32", "--step", "64"]
+    tables = [pa.ipc.open_stream(windrow(*args, *more).stdout).read_all() for more in ([], ["--max-memory", "32MiB"])]
+    assert tables[0].equals(tables[1]) and tables[0].num_rows == 28 * 28
+    run = windrow(*args, "--max-memory", "much")
+    assert run.returncode == 1 and b"--max-memory" in run.stderr
+    told = [json.loads(windrow("info", *args[1:], "--json", *more).stdout) for more in ([], ["--max-memory", "32MiB"])]
+    assert told[1]["peak_bytes"] < told[0]["peak_bytes"] and told[1]["peak_bytes"] * 1.25 <= 24 * MIB

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use flate2::write::DeflateEncoder;
 use std::io::Write;
 use tempfile::TempDir;
-use windrow::source::{AnySource, OpenOptions};
+use windrow::source::{AnySource, OpenOptions, Region};
 use windrow::{BufferPool, DType};
 
 use crate::npy::Npy;
@@ -136,4 +136,22 @@ fn what_lies_is_an_error() {
         bad[at] ^= 4;
         assert!(read(&bad).is_err(), "{at}");
     }
+}
+
+#[test]
+fn the_checksum_of_what_is_stored_counts_once_all_of_it_is_read() {
+    let folder = TempDir::new().unwrap();
+    let npy = Npy { version: 1, fortran: false, big_endian: true }.bytes(&array(DType::U16, &[400, 50]));
+    let mut bytes = zip(&[("a.npy", npy), ("b.npy", Npy::PLAIN.bytes(&array(DType::U8, &[3])))], false);
+    let read = |bytes: &[u8], rows: u64| {
+        let source = AnySource::open(write(&folder, bytes).join("a"), None).unwrap();
+        let mut reader = source.open(&BufferPool::new(0)).unwrap();
+        (0..rows).step_by(100).try_for_each(|start| reader.read(&Region(vec![start..start + 100, 0..50])).map(|_| ()))
+    };
+    assert!(read(&bytes, 400).is_ok());
+    // In the last hundred lines.
+    bytes[35_000] ^= 4;
+    assert!(read(&bytes, 300).is_ok(), "what is not read is not judged");
+    let message = read(&bytes, 400).unwrap_err().to_string();
+    assert!(message.contains("a.npz/a: its checksum is"), "{message}");
 }

@@ -1,7 +1,7 @@
 //! How much memory an image may ask for: a claim that the length of the file can't bear is refused before memory is
 //! taken for it.
 
-use std::io::{BufReader, Seek};
+use std::io::BufReader;
 
 use super::jpeg::JpegStream;
 use crate::source::SourceInfo;
@@ -41,8 +41,7 @@ impl Limits {
         let head = file.head(26)?;
         let mut limits = Self { format, head, data: file.len(), file: file.len(), jpeg: JpegStream::default() };
         if format == Format::Jpeg {
-            let mut input = BufReader::with_capacity(1 << 16, file.file());
-            let stream = input.rewind().and_then(|()| JpegStream::read(input));
+            let stream = JpegStream::read(BufReader::with_capacity(1 << 16, file.input()?));
             limits.jpeg = stream.map_err(|e| Error::io(file.path(), "read", e))?;
             limits.data = limits.jpeg.coded;
             if !limits.jpeg.ended {

@@ -3,9 +3,10 @@
 mod jpeg;
 mod limits;
 
-use std::io::{BufReader, Seek};
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
+use image::metadata::Orientation;
 use image::{ColorType, ImageDecoder, ImageFormat, ImageReader};
 
 use self::limits::Limits;
@@ -13,14 +14,14 @@ use super::file::{DataFile, Stamp};
 use super::format::Format;
 use super::guard::guard;
 use super::memory::ViewReader;
-use super::{Identity, RegionReader, Source, SourceInfo};
+use super::{Identity, RegionReader, Source, SourceInfo, turned};
 use crate::{BufferPool, DType, Error, Result, StridedView};
 
 /// A PNG, JPEG, BMP, GIF (its first frame), WebP, PNM, TGA or QOI file.
 ///
 /// The shape is `(y, x)` for gray and `(y, x, c)` for gray with alpha, RGB and RGBA; the type is `u8`, `u16` or `f32`.
-/// Pixels are the ones stored: a palette is resolved, but an orientation in the metadata turns nothing, and no colour
-/// profile is applied.
+/// Pixels are the ones stored: a palette is resolved, but an orientation in the metadata turns nothing (as in Pillow;
+/// [`notes`](Source::notes) says so), and no colour profile is applied.
 ///
 /// These formats can't be entered in the middle, so a pass decodes the image as a whole, into one buffer.
 ///
@@ -33,6 +34,8 @@ pub struct ImageSource {
     path: PathBuf,
     stamp: Stamp,
     format: Format,
+    /// How it is to be turned, by the number in EXIF.
+    orientation: u8,
 }
 
 impl ImageSource {
@@ -41,17 +44,25 @@ impl ImageSource {
     /// # Errors
     /// If the file can't be read, is none of the formats, is broken, or claims to be larger than its length allows.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
-        let file = DataFile::open(path)?;
-        let format = Format::of(&file)?;
-        let (info, _) = start(&file, format)?;
-        Ok(Self { info, path: path.to_owned(), stamp: file.stamp(), format })
+        let file = DataFile::open(path.as_ref())?;
+        Self::new(&file, Format::of(&file)?)
+    }
+
+    pub(super) fn new(file: &DataFile, format: Format) -> Result<Self> {
+        let (info, mut decoder) = start(file, format)?;
+        // An image whose metadata are broken has pixels all the same.
+        let orientation = guard(&info.name, || decoder.orientation()).map_or(1, Orientation::to_exif);
+        Ok(Self { info, path: file.path().to_owned(), stamp: file.stamp(), format, orientation })
     }
 }
 
 impl Source for ImageSource {
     fn info(&self) -> &SourceInfo {
         &self.info
+    }
+
+    fn notes(&self) -> Vec<String> {
+        turned(self.orientation.into()).into_iter().collect()
     }
 
     fn identity(&self) -> Result<Identity> {
@@ -81,8 +92,7 @@ fn start(file: &DataFile, format: Format) -> Result<(SourceInfo, impl ImageDecod
         return Err(file.unsupported(format!("the file is {}: expected an image", format.name())));
     };
     let limits = Limits::of(file, format)?;
-    let mut data = file.try_clone()?;
-    data.rewind().map_err(|e| Error::io(file.path(), "read", e))?;
+    let data = file.input()?;
     let decoder = guard(&name, || {
         let mut reader = ImageReader::with_format(BufReader::new(data), image_format);
         let mut image_limits = image::Limits::default();

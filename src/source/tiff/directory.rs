@@ -322,6 +322,7 @@ pub(super) enum Tag {
     PhotometricInterpretation = 262,
     FillOrder = 266,
     StripOffsets = 273,
+    Orientation = 274,
     SamplesPerPixel = 277,
     RowsPerStrip = 278,
     StripByteCounts = 279,

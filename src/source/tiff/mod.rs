@@ -15,13 +15,15 @@ use std::sync::Arc;
 #[cfg(test)]
 use std::sync::Mutex;
 
+use rayon::prelude::*;
+
 use self::chunk::{ChunkDecoder, resize};
 pub(crate) use self::directory::TagValues;
 pub(crate) use self::geo::AxisMap;
 pub use self::geo::GeoTags;
 use self::page::{Compression, Page};
 use super::file::{DataFile, Stamp};
-use super::{Georeference, Identity, OpenOptions, Region, RegionReader, Source, SourceInfo};
+use super::{Georeference, Identity, OpenOptions, Region, RegionReader, Source, SourceInfo, turned};
 use crate::{BufferPool, Result, Scalar, StridedView};
 
 /// One page of a TIFF file.
@@ -70,12 +72,14 @@ impl TiffSource {
     /// # Errors
     /// As [`open`](Self::open), and if there is no such copy: the error lists those that there are.
     pub fn open_overview(path: impl AsRef<Path>, page: usize, overview: Option<usize>) -> Result<Self> {
-        let file = DataFile::open(path.as_ref())?;
-        let first = Page::read(&file, page, overview)?;
-        let info = info(&file, &first);
+        Self::new(&DataFile::open(path.as_ref())?, page, overview)
+    }
+
+    pub(super) fn new(file: &DataFile, page: usize, overview: Option<usize>) -> Result<Self> {
+        let first = Page::read(file, page, overview)?;
         Ok(Self {
-            info,
-            path: path.as_ref().to_owned(),
+            info: info(file, &first),
+            path: file.path().to_owned(),
             stamp: file.stamp(),
             number: page,
             overview,
@@ -99,11 +103,14 @@ impl TiffSource {
     /// # Errors
     /// As [`open`](Self::open), of any page; also if the pages differ in their shape or the type of their samples.
     pub fn open_stack(path: impl AsRef<Path>) -> Result<Self> {
-        let file = DataFile::open(path.as_ref())?;
-        let (info, first, stack) = stack::open(&file)?;
+        Self::new_stack(&DataFile::open(path.as_ref())?)
+    }
+
+    pub(super) fn new_stack(file: &DataFile) -> Result<Self> {
+        let (info, first, stack) = stack::open(file)?;
         Ok(Self {
             info,
-            path: path.as_ref().to_owned(),
+            path: file.path().to_owned(),
             stamp: file.stamp(),
             number: 0,
             overview: None,
@@ -133,7 +140,7 @@ fn info(file: &DataFile, page: &Page) -> SourceInfo {
         axes: Some(axes),
         chunk,
         resident: false,
-        working_bytes: working_bytes(page),
+        working_bytes: working_bytes(page).saturating_add(file.memory()),
     }
 }
 
@@ -144,6 +151,10 @@ impl Source for TiffSource {
 
     fn nodata(&self) -> Option<Scalar> {
         self.page.nodata()
+    }
+
+    fn notes(&self) -> Vec<String> {
+        turned(self.page.orientation).into_iter().collect()
     }
 
     fn georeference(&self) -> Option<Georeference> {
@@ -171,6 +182,7 @@ impl Source for TiffSource {
             pool: pool.clone(),
             decoder: ChunkDecoder::new(),
             scratch: Vec::new(),
+            slots: Vec::new(),
             #[cfg(test)]
             decoded: self.decoded.clone(),
         };
@@ -189,8 +201,16 @@ struct TiffReader {
     decoder: ChunkDecoder,
     /// A chunk of which only a part is wanted.
     scratch: Vec<u8>,
+    /// Of chunks that are unpacked at once.
+    slots: Vec<Slot>,
     #[cfg(test)]
     decoded: Arc<Mutex<Vec<u32>>>,
+}
+
+/// A chunk that is unpacked beside others.
+struct Slot {
+    decoder: ChunkDecoder,
+    pixels: Vec<u8>,
 }
 
 impl RegionReader for TiffReader {
@@ -212,6 +232,7 @@ impl TiffReader {
         let in_chunk = self.page.chunk_samples();
         let pixel = in_chunk as usize * self.page.dtype.size();
         let plane_bytes = rows as usize * columns as usize * pixel;
+        self.file.want(|| planes.clone().flat_map(|plane| self.page.places(plane, &ys, &xs)));
         let mut memory = self.pool.take(plane_bytes * (planes.end - planes.start) as usize)?;
         for (plane, out) in planes.clone().zip(memory.chunks_exact_mut(plane_bytes)) {
             self.read_plane(plane, &ys, &xs, pixel, out)?;
@@ -232,11 +253,13 @@ impl TiffReader {
         let (height, width) = (self.page.chunk_height, self.page.chunk_width);
         let (across, down) = (self.page.chunks_across(), self.page.chunks_down());
         let out_row = (xs.end - xs.start) as usize * pixel;
+        let at_once = most_at_once(&self.page);
+        let mut pending = Vec::new();
         for cy in ys.start / height..ys.end.div_ceil(height) {
             let top = cy * height;
             let rows = ys.start.max(top) - top..ys.end.min(top + height) - top;
             let first = (top + rows.start - ys.start) as usize * out_row;
-            let out = &mut out[first..first + (rows.end - rows.start) as usize * out_row];
+            let lines = first..first + (rows.end - rows.start) as usize * out_row;
             for cx in xs.start / width..xs.end.div_ceil(width) {
                 let left = cx * width;
                 let columns = xs.start.max(left)..xs.end.min(left + width);
@@ -247,7 +270,56 @@ impl TiffReader {
                     columns: columns.start - left..columns.end - left,
                     stored_rows: self.page.stored_rows(cy),
                 };
-                self.read_chunk(&chunk, pixel, out, to)?;
+                if at_once < 2 || self.page.is_sparse(chunk.index) {
+                    self.read_chunk(&chunk, pixel, &mut out[lines.clone()], to)?;
+                    continue;
+                }
+                pending.push((chunk, lines.clone(), to));
+                if pending.len() == at_once {
+                    self.read_together(&pending, pixel, out, out_row)?;
+                    pending.clear();
+                }
+            }
+        }
+        self.read_together(&pending, pixel, out, out_row)
+    }
+
+    /// Fills parts of `out` with parts of chunks, which are unpacked by all threads of the pool.
+    fn read_together(
+        &mut self,
+        chunks: &[(Chunk, Range<usize>, Range<usize>)],
+        pixel: usize,
+        out: &mut [u8],
+        out_row: usize,
+    ) -> Result<()> {
+        if let [(chunk, lines, to)] = chunks {
+            return self.read_chunk(chunk, pixel, &mut out[lines.clone()], to.clone());
+        }
+        while self.slots.len() < chunks.len() {
+            self.slots.push(Slot { decoder: ChunkDecoder::new(), pixels: Vec::new() });
+        }
+        let chunk_row = self.page.chunk_width as usize * pixel;
+        for (Slot { decoder, pixels }, (chunk, ..)) in self.slots.iter_mut().zip(chunks) {
+            #[cfg(test)]
+            {
+                self.decoded.lock().unwrap().get_mut(chunk.index).into_iter().for_each(|count| *count += 1);
+            }
+            decoder.load(&self.file, &self.page, chunk.index, chunk.stored_rows)?;
+            resize(pixels, chunk.stored_rows as usize * chunk_row)?;
+        }
+        let (name, page) = (self.file.name(), &*self.page);
+        let slots = self.slots.par_iter_mut().zip(chunks);
+        let done: Vec<Result<()>> = slots
+            .map(|(Slot { decoder, pixels }, (chunk, ..))| {
+                decoder.unpack(&name, page, chunk.index, chunk.stored_rows, pixels)
+            })
+            .collect();
+        done.into_iter().collect::<Result<()>>()?;
+        for (Slot { pixels, .. }, (chunk, lines, to)) in self.slots.iter().zip(chunks) {
+            let from = chunk.columns.start as usize * pixel..chunk.columns.end as usize * pixel;
+            let rows = pixels.chunks_exact(chunk_row).skip(chunk.rows.start as usize);
+            for (out, row) in out[lines.clone()].chunks_exact_mut(out_row).zip(rows) {
+                out[to.clone()].copy_from_slice(&row[from.clone()]);
             }
         }
         Ok(())
@@ -302,6 +374,20 @@ struct Chunk {
     stored_rows: u64,
 }
 
+/// Chunks that are unpacked at once, and about the most bytes of them.
+const MOST_AT_ONCE: u64 = 16;
+const AT_ONCE_BYTES: u64 = 64 << 20;
+
+/// How many chunks of a page are unpacked at once.
+fn most_at_once(page: &Page) -> usize {
+    if page.rows_are_free() {
+        return 1;
+    }
+    let bytes = page.chunk_width * page.chunk_samples() * page.dtype.size() as u64 * page.chunk_height;
+    let threads = rayon::current_num_threads() as u64;
+    threads.min(MOST_AT_ONCE).min(AT_ONCE_BYTES / bytes.max(1)).max(1) as usize
+}
+
 /// Bytes of rows that are read at once, where they can't be read into place.
 const SCRATCH: u64 = 1 << 20;
 
@@ -328,5 +414,6 @@ fn working_bytes(page: &Page) -> u64 {
                 _ => unpacked + bits(rows),
             }
     });
-    largest.max().map_or(0, |bytes| bytes + STATE)
+    let chunks = (most_at_once(page) as u64).min(page.chunks.len() as u64).max(1);
+    largest.max().map_or(0, |bytes| (bytes + STATE).saturating_mul(chunks))
 }

@@ -1,5 +1,7 @@
 //! One page of a TIFF file: what its tags say, checked against each other and against the length of the file.
 
+use std::ops::Range;
+
 use super::directory::{Directory, Header, Tag};
 use super::geo::GeoTags;
 use crate::source::file::DataFile;
@@ -44,6 +46,8 @@ pub(super) struct Page {
     pub(super) jpeg_tables: Vec<u8>,
     /// Where each chunk starts in the file, and the bytes it has there; 0 bytes are a chunk that was never written.
     pub(super) chunks: Vec<(u64, u64)>,
+    /// How the image is to be turned, by the number of the tag.
+    pub(super) orientation: u64,
     /// Where the pixels lie, and what marks those without a value.
     pub(super) geo: GeoTags,
 }
@@ -121,6 +125,8 @@ impl Page {
             ycbcr: false,
             jpeg_tables: Vec::new(),
             chunks: Vec::new(),
+            // What is broken there matters to nobody who only wants pixels.
+            orientation: tag(Tag::Orientation, 1).unwrap_or(1),
             geo,
         };
         page.check_predictor(file)?;
@@ -161,6 +167,25 @@ impl Page {
     /// convention).
     pub(super) fn is_sparse(&self, chunk: usize) -> bool {
         self.chunks[chunk].1 == 0
+    }
+
+    /// Where the bytes of a rectangle of one plane are in the file, in the order in which they are read.
+    pub(super) fn places(&self, plane: u64, ys: &Range<u64>, xs: &Range<u64>) -> impl Iterator<Item = Range<u64>> {
+        let (height, width) = (self.chunk_height, self.chunk_width);
+        let (across, down) = (self.chunks_across(), self.chunks_down());
+        let (ys, xs) = (ys.clone(), xs.clone());
+        let columns = xs.start / width..xs.end.div_ceil(width);
+        (ys.start / height..ys.end.div_ceil(height)).flat_map(move |cy| {
+            let ys = ys.clone();
+            columns.clone().map(move |cx| {
+                let (start, bytes) = self.chunks[((plane * down + cy) * across + cx) as usize];
+                if !self.rows_are_free() || bytes == 0 {
+                    return start..start + bytes;
+                }
+                let row = |y: u64| start + (y - cy * height) * self.row_bytes();
+                row(ys.start.max(cy * height))..row(ys.end.min((cy + 1) * height))
+            })
+        })
     }
 
     /// The bytes of a row of a chunk before compression.

@@ -151,6 +151,7 @@ fn a_sparse_tile_takes_no_memory_however_large() {
         pool: BufferPool::new(1),
         decoder: ChunkDecoder::new(),
         scratch: Vec::new(),
+        slots: Vec::new(),
         decoded: source.decoded.clone(),
     };
     let view = reader.read(&Region(vec![0..1, 0..1])).unwrap();

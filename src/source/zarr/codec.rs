@@ -1,9 +1,11 @@
 //! How the bytes of a chunk are packed, and how they are unpacked into a limit that is known before.
 
-use std::io::Read;
+use std::cell::RefCell;
+use std::io::{self, Read};
 
 use flate2::read::{MultiGzDecoder, ZlibDecoder};
 use serde_json::Value;
+use zstd::bulk::Decompressor;
 
 use super::blosc;
 
@@ -60,9 +62,7 @@ impl Packing {
             Self::Blosc => blosc::decode(packed, most),
             Self::Zstd => {
                 let mut out = room(most)?;
-                zstd::bulk::Decompressor::new()
-                    .and_then(|mut decoder| decoder.decompress_to_buffer(packed, &mut out))
-                    .map_err(|error| format!("{error}, in room for {most} bytes"))?;
+                unzstd(packed, &mut out).map_err(|error| format!("{error}, in room for {most} bytes"))?;
                 Ok(out)
             }
             Self::Lz4 => {
@@ -96,6 +96,18 @@ impl Packing {
             }
         }
     }
+}
+
+/// Unpacks by a decoder that every thread has one of: what it needs is more than what a block does.
+pub(super) fn unzstd(packed: &[u8], out: &mut (impl zstd::zstd_safe::WriteBuf + ?Sized)) -> io::Result<usize> {
+    thread_local!(static DECODER: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) });
+    DECODER.with_borrow_mut(|decoder| {
+        let decoder = match decoder {
+            Some(decoder) => decoder,
+            None => decoder.insert(Decompressor::new()?),
+        };
+        decoder.decompress_to_buffer(packed, out)
+    })
 }
 
 /// Memory for so many bytes, without an abort where it is short. What is never written takes no page.

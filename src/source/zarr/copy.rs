@@ -19,8 +19,12 @@ impl Place {
 
     /// The box that starts there.
     pub(super) fn at(&self, first: impl IntoIterator<Item = usize>) -> Self {
-        let start = first.into_iter().zip(&self.strides).map(|(n, stride)| n * stride).sum::<usize>();
-        Self { start: self.start + start, strides: self.strides.clone() }
+        Self { start: self.of(first), strides: self.strides.clone() }
+    }
+
+    /// Where a cell starts.
+    fn of(&self, index: impl IntoIterator<Item = usize>) -> usize {
+        self.start + index.into_iter().zip(&self.strides).map(|(n, stride)| n * stride).sum::<usize>()
     }
 }
 
@@ -29,8 +33,8 @@ pub(super) fn copy(from: &[u8], source: &Place, to: &mut [u8], target: &Place, s
     let Some((&count, outer)) = shape.split_last() else { return };
     let (step_from, step_to) = (source.strides[outer.len()], target.strides[outer.len()]);
     runs(outer, &mut |index| {
-        let mut at = source.at(index.iter().copied()).start;
-        let mut out = target.at(index.iter().copied()).start;
+        let mut at = source.of(index.iter().copied());
+        let mut out = target.of(index.iter().copied());
         if step_from == size && step_to == size {
             to[out..out + count * size].copy_from_slice(&from[at..at + count * size]);
             return;
@@ -48,7 +52,7 @@ pub(super) fn fill(cell: &[u8], to: &mut [u8], target: &Place, shape: &[usize]) 
     let step = target.strides[outer.len()];
     let zero = cell.iter().all(|&byte| byte == 0);
     runs(outer, &mut |index| {
-        let out = target.at(index.iter().copied()).start;
+        let out = target.of(index.iter().copied());
         if zero && step == cell.len() {
             to[out..out + count * step].fill(0);
             return;

@@ -13,13 +13,15 @@ use std::path::Path;
 use std::sync::Arc;
 #[cfg(test)]
 use std::sync::Mutex;
+use std::time::SystemTime;
 
+use rayon::prelude::*;
 use serde_json::Value as Json;
 
 use self::copy::Place;
 use self::meta::{Meta, Wrong};
 use self::shard::Shards;
-use self::store::{Store, Value};
+use self::store::Store;
 use super::archive::Archive;
 use super::dense::Dense;
 use super::guard::guard;
@@ -109,7 +111,7 @@ impl ZarrSource {
             axes: meta.axes.clone(),
             chunk,
             resident: false,
-            working_bytes: bytes.saturating_add(packed).saturating_add(index),
+            working_bytes: bytes.saturating_add(packed).saturating_mul(at_once(&meta) as u64).saturating_add(index),
         };
         Ok(Self {
             info,
@@ -232,9 +234,10 @@ impl Source for ZarrSource {
             node: self.node.clone(),
             meta: self.meta.clone(),
             said: self.said.clone(),
+            opened: SystemTime::now(),
             pool: pool.clone(),
             shards: Shards::default(),
-            last: None,
+            held: Vec::new(),
             #[cfg(test)]
             decoded: self.decoded.clone(),
         };
@@ -249,10 +252,11 @@ struct ZarrReader {
     node: String,
     meta: Arc<Meta>,
     said: Vec<Vec<u8>>,
+    opened: SystemTime,
     pool: BufferPool,
     shards: Shards,
-    /// The chunk that was decoded last, and where it is; none is a chunk that was never written.
-    last: Option<(Vec<u64>, Option<Vec<u8>>)>,
+    /// The chunks that were unpacked last, and where they are; none is a chunk that was never written.
+    held: Vec<(Vec<u64>, Option<Vec<u8>>)>,
     #[cfg(test)]
     decoded: Arc<Mutex<Vec<Vec<u64>>>>,
 }
@@ -293,59 +297,90 @@ impl ZarrReader {
         let source = chunk_place(&meta);
         let chunk = &meta.chunk.shape;
         let mut place: Vec<u64> = region.0.iter().zip(chunk).map(|(range, n)| range.start / n).collect();
+        let at_once = at_once(&meta);
         loop {
-            // What the chunk and the region have in common, in the coordinates of the array.
-            let common: Vec<_> = (0..place.len())
-                .map(|axis| {
-                    let first = place[axis] * chunk[axis];
-                    let (range, end) = (&region.0[axis], first.saturating_add(chunk[axis]));
-                    (range.start.max(first), range.end.min(end), first)
-                })
-                .collect();
-            let lengths: Vec<_> = common.iter().map(|(start, end, _)| (end - start) as usize).collect();
-            let target =
-                target.at(common.iter().zip(&region.0).map(|((start, ..), range)| (start - range.start) as usize));
-            match self.chunk(&place)? {
-                Some(data) => {
-                    let source = source.at(common.iter().map(|(start, _, first)| (start - first) as usize));
-                    copy::copy(data, &source, &mut memory, &target, &lengths, size);
+            // A few chunks that are neighbours, which are unpacked side by side.
+            let mut places = vec![place.clone()];
+            let mut more = next(&mut place, region, chunk);
+            while more && places.len() < at_once {
+                places.push(place.clone());
+                more = next(&mut place, region, chunk);
+            }
+            self.hold(&places)?;
+            for place in &places {
+                // What the chunk and the region have in common, in the coordinates of the array.
+                let common: Vec<_> = (0..place.len())
+                    .map(|axis| {
+                        let first = place[axis] * chunk[axis];
+                        let (range, end) = (&region.0[axis], first.saturating_add(chunk[axis]));
+                        (range.start.max(first), range.end.min(end), first)
+                    })
+                    .collect();
+                let lengths: Vec<_> = common.iter().map(|(start, end, _)| (end - start) as usize).collect();
+                let target =
+                    target.at(common.iter().zip(&region.0).map(|((start, ..), range)| (start - range.start) as usize));
+                let held = self.held.iter().find(|(held, _)| held == place).and_then(|(_, data)| data.as_deref());
+                match held {
+                    Some(data) => {
+                        let source = source.at(common.iter().map(|(start, _, first)| (start - first) as usize));
+                        copy::copy(data, &source, &mut memory, &target, &lengths, size);
+                    }
+                    None => copy::fill(&meta.fill, &mut memory, &target, &lengths),
                 }
-                None => copy::fill(&meta.fill, &mut memory, &target, &lengths),
             }
-            let next = (0..place.len()).rev().find(|&axis| (place[axis] + 1) * chunk[axis] < region.0[axis].end);
-            let Some(axis) = next else { break };
-            place[axis] += 1;
-            for axis in axis + 1..place.len() {
-                place[axis] = region.0[axis].start / chunk[axis];
+            if !more {
+                return StridedView::from_buffer(memory.freeze(), meta.dtype, &shape);
             }
         }
-        StridedView::from_buffer(memory.freeze(), meta.dtype, &shape)
     }
 
-    /// The bytes of a chunk; none if it was never written.
-    fn chunk(&mut self, place: &[u64]) -> Result<Option<&[u8]>> {
-        if self.last.as_ref().is_none_or(|(last, _)| last != place) {
-            self.last = None;
-            let data = self.decode(place)?;
-            self.last = Some((place.to_vec(), data));
+    /// Has these chunks in memory, unpacked, and no others.
+    fn hold(&mut self, places: &[Vec<u64>]) -> Result<()> {
+        self.held.retain(|(place, _)| places.contains(place));
+        let mut packed = Vec::with_capacity(places.len());
+        for place in places {
+            if !self.held.iter().any(|(held, _)| held == place) {
+                match self.load(place)? {
+                    Some(found) => packed.push((place.clone(), found)),
+                    None => self.held.push((place.clone(), None)),
+                }
+            }
         }
-        Ok(self.last.as_ref().and_then(|(_, data)| data.as_deref()))
+        let meta = &*self.meta;
+        let unpack = |(place, packed): (Vec<u64>, Packed)| {
+            let data = packed.unpack(meta, &place)?;
+            Ok((place, Some(data)))
+        };
+        let unpacked: Vec<Result<_>> = match packed.len() {
+            0 | 1 => packed.into_iter().map(unpack).collect(),
+            _ => packed.into_par_iter().map(unpack).collect(),
+        };
+        for chunk in unpacked {
+            self.held.push(chunk?);
+        }
+        Ok(())
     }
 
-    fn decode(&mut self, place: &[u64]) -> Result<Option<Vec<u8>>> {
+    /// A chunk that isn't there was never written, unless it is just being removed.
+    fn missing(&self, key: &str) -> Result<Option<Packed>> {
+        self.store.check_missing(key, self.opened).map(|()| None)
+    }
+
+    /// The bytes of a chunk as they are stored; none if it was never written.
+    fn load(&mut self, place: &[u64]) -> Result<Option<Packed>> {
         let meta = self.meta.clone();
-        let bytes = meta.chunk.shape.iter().product::<u64>() * meta.dtype.size() as u64;
+        let bytes = chunk_bytes(&meta);
         let key = |place: &[u64]| join(&self.node, &meta.names.of(place));
         let whole;
         let (value, start, packed) = if meta.shard.is_some() {
             match self.shards.find(&self.store, &meta, place, key)? {
                 Some(found) => found,
-                None => return Ok(None),
+                None => return self.missing(&key(&Shards::of(&meta, place))),
             }
         } else {
             match self.store.whole(&key(place), codec::most_packed(bytes))? {
                 Some(value) => whole = value,
-                None => return Ok(None),
+                None => return self.missing(&key(place)),
             }
             (&whole, 0, whole.len)
         };
@@ -353,29 +388,63 @@ impl ZarrReader {
         {
             self.decoded.lock().unwrap().push(place.to_vec());
         }
-        unpack(value, start, packed, &meta, place, bytes).map(Some)
+        let packings = &meta.chunk.packings;
+        if packed > codec::most_packed(bytes) || !codec::is_plausible(packings, packed, bytes) {
+            return Err(value.broken(format!("chunk {place:?}: {packed} bytes of {packings:?} can't be {bytes} bytes")));
+        }
+        Ok(Some(Packed { data: value.read(start, packed)?, name: value.name().to_owned() }))
     }
 }
 
-/// Unpacks a chunk that is a part of a value.
-fn unpack(value: &Value, start: u64, packed: u64, meta: &Meta, place: &[u64], bytes: u64) -> Result<Vec<u8>> {
-    let broken = |message: String| value.broken(format!("chunk {place:?}: {message}"));
-    let packings = &meta.chunk.packings;
-    if packed > codec::most_packed(bytes) || !codec::is_plausible(packings, packed, bytes) {
-        return Err(broken(format!("{packed} bytes of {packings:?} can't be {bytes} bytes")));
+/// The place of the next chunk of a region, in C order; `false` if that was the last.
+fn next(place: &mut [u64], region: &Region, chunk: &[u64]) -> bool {
+    let next = (0..place.len()).rev().find(|&axis| (place[axis] + 1) * chunk[axis] < region.0[axis].end);
+    let Some(axis) = next else { return false };
+    place[axis] += 1;
+    for axis in axis + 1..place.len() {
+        place[axis] = region.0[axis].start / chunk[axis];
     }
-    let data = value.read(start, packed)?;
-    let mut data = guard("", || codec::unpack(packings, data, bytes as usize)).map_err(|error| match error.kind() {
-        crate::ErrorKind::Format { message, .. } => broken(message.clone()),
-        _ => error,
-    })?;
-    if meta.chunk.swapped {
-        swap_bytes(&mut data, meta.dtype.size());
+    true
+}
+
+/// The bytes of a chunk, unpacked.
+fn chunk_bytes(meta: &Meta) -> u64 {
+    meta.chunk.shape.iter().product::<u64>() * meta.dtype.size() as u64
+}
+
+/// Chunks that are unpacked at once, and about the most bytes of them.
+const MOST_AT_ONCE: u64 = 16;
+const AT_ONCE_BYTES: u64 = 64 << 20;
+
+fn at_once(meta: &Meta) -> usize {
+    let threads = rayon::current_num_threads() as u64;
+    threads.min(MOST_AT_ONCE).min(AT_ONCE_BYTES / chunk_bytes(meta).max(1)).max(1) as usize
+}
+
+/// A chunk as it is stored.
+struct Packed {
+    /// What it is called in errors.
+    name: String,
+    data: Vec<u8>,
+}
+
+impl Packed {
+    fn unpack(self, meta: &Meta, place: &[u64]) -> Result<Vec<u8>> {
+        let Self { name, data } = self;
+        let packings = &meta.chunk.packings;
+        let unpack = || codec::unpack(packings, data, chunk_bytes(meta) as usize);
+        let mut data = guard("", unpack).map_err(|error| match error.kind() {
+            crate::ErrorKind::Format { message, .. } => Error::format(&name, format!("chunk {place:?}: {message}")),
+            _ => error,
+        })?;
+        if meta.chunk.swapped {
+            swap_bytes(&mut data, meta.dtype.size());
+        }
+        if meta.dtype == DType::Bool {
+            data.iter_mut().for_each(|byte| *byte = u8::from(*byte != 0));
+        }
+        Ok(data)
     }
-    if meta.dtype == DType::Bool {
-        data.iter_mut().for_each(|byte| *byte = u8::from(*byte != 0));
-    }
-    Ok(data)
 }
 
 /// How the cells of a chunk lie, by the axes of the array.

@@ -38,6 +38,12 @@ impl Shards {
         }
     }
 
+    /// In which shard a chunk is.
+    pub(super) fn of(meta: &Meta, place: &[u64]) -> Vec<u64> {
+        let per = meta.stored.iter().zip(&meta.chunk.shape).map(|(of, n)| of / n);
+        place.iter().zip(per).map(|(place, per)| place / per).collect()
+    }
+
     /// Where a chunk is: in which value, from which byte on, how many; none if it was never written.
     pub(super) fn find(
         &mut self,
@@ -47,7 +53,7 @@ impl Shards {
         key: impl Fn(&[u64]) -> String,
     ) -> Result<Option<(&Value, u64, u64)>> {
         let per: Vec<_> = meta.stored.iter().zip(&meta.chunk.shape).map(|(of, n)| of / n).collect();
-        let shard: Vec<_> = place.iter().zip(&per).map(|(place, per)| place / per).collect();
+        let shard = Self::of(meta, place);
         let within = place.iter().zip(&per).fold(0, |at, (place, per)| at * per + place % per) as usize;
         if !self.kept.contains_key(&shard) {
             let read = read(store, meta, &key(&shard))?;

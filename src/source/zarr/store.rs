@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 #[cfg(feature = "cloud")]
 use crate::sink::cloud::{Bucket, Object};
@@ -37,6 +38,8 @@ enum Place {
     Stored {
         archive: Arc<Archive>,
         start: u64,
+        /// Of all of its bytes.
+        crc: u32,
     },
     /// Unpacked.
     Memory(Vec<u8>),
@@ -89,7 +92,7 @@ impl Store {
                 let Some(member) = archive.member(key) else { return Ok(None) };
                 if member.packing == Packing::Stored {
                     let start = archive.start(key, member)?;
-                    (member.size, Place::Stored { archive: archive.clone(), start })
+                    (member.size, Place::Stored { archive: archive.clone(), start, crc: member.crc() })
                 } else {
                     let content = archive.content(key, member, most)?;
                     (content.len() as u64, Place::Memory(content))
@@ -153,6 +156,20 @@ impl Store {
         }
     }
 
+    /// Fails if the folder of a value that is not there was changed since some time: the value may have been there then.
+    pub(super) fn check_missing(&self, key: &str, since: SystemTime) -> Result<()> {
+        let Self::Folder(path) = self else { return Ok(()) };
+        let value = path.join(key);
+        let folder = value.ancestors().skip(1).find_map(|folder| folder.metadata().ok());
+        match folder.and_then(|folder| folder.modified().ok()) {
+            Some(modified) if modified > since => Err(Error::format(
+                self.name_of(key),
+                "it is not there, and its folder changed while the array was read",
+            )),
+            _ => Ok(()),
+        }
+    }
+
     /// Whether asking for a value costs next to nothing.
     pub(super) fn is_near(&self) -> bool {
         match self {
@@ -170,6 +187,10 @@ fn is_missing(error: &Error) -> bool {
 }
 
 impl Value {
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// An error that says what is wrong with these bytes.
     pub(super) fn broken(&self, message: impl Into<String>) -> Error {
         Error::format(&self.name, message)
@@ -188,7 +209,15 @@ impl Value {
                 file.check_unchanged()?;
                 read
             }
-            Place::Stored { archive, start: first } => read_at(&archive.file, first + start, len),
+            Place::Stored { archive, start: first, crc } => {
+                let read = read_at(&archive.file, first + start, len)?;
+                let got = crc32fast::hash(&read);
+                // Of a part of it the archive says nothing.
+                if len == self.len && got != *crc {
+                    return Err(self.broken(format!("its checksum is {got:08x}: expected {crc:08x}")));
+                }
+                Ok(read)
+            }
             #[cfg(feature = "cloud")]
             Place::Object(object) => {
                 let bytes = object.range(start..start + len).map_err(|e| Error::io(self.name.as_ref(), "read", e))?;

@@ -118,6 +118,28 @@ fn an_array_that_changes_or_vanishes_is_an_error() {
 }
 
 #[test]
+fn a_chunk_that_vanishes_during_a_pass_is_an_error_and_one_that_never_was_is_not() {
+    for (sharded, gone) in [(false, "c/1"), (false, "c/1/0"), (true, "c/1/0"), (true, "c")] {
+        let folder = TempDir::new().unwrap();
+        write(folder.path(), sharded);
+        let source = ZarrSource::open(folder.path(), None).unwrap();
+        let mut reader = Source::open(&source, &BufferPool::new(1)).unwrap();
+        let view = reader.read(&Region(vec![0..3, 290..310])).unwrap();
+        assert_eq!(view.get::<u32>(&[2, 19]).unwrap(), Some(7));
+        // The clock of a file system ticks a few hundred times a second.
+        std::thread::sleep(std::time::Duration::from_millis(30));
+        let gone = folder.path().join(gone);
+        if gone.is_dir() {
+            fs::remove_dir_all(gone).unwrap()
+        } else {
+            fs::remove_file(gone).unwrap()
+        }
+        let message = reader.read(&Region(vec![8..30, 0..300])).unwrap_err().to_string();
+        assert!(message.contains("its folder changed while the array was read"), "{message}");
+    }
+}
+
+#[test]
 fn lies_are_errors() {
     let folder = TempDir::new().unwrap();
     write(folder.path(), false);
