@@ -160,13 +160,14 @@ def test_files(tmp_path: Path) -> None:
         assert f.write(tmp_path / name) == (tmp_path / name).stat().st_size
     np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), image)
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "out.png")), image)
-    f.write(tmp_path / "out.tif")
-    again = wr.scan(tmp_path / "out.tif", (20, 30))
-    np.testing.assert_array_equal(again[0], image)
+    for name in ("out.tif", "out.zarr"):
+        f.write(tmp_path / name)
+        np.testing.assert_array_equal(wr.scan(tmp_path / name, (20, 30))[0], image)
     with pytest.raises(ValueError, match="none of .npy, .tif, .png"):
         f.write(tmp_path / "out.jpg")
-    with pytest.raises(FileNotFoundError):
-        f.write(tmp_path / "no" / "out.npy")
+    for name in ("out.npy", "out.zarr"):
+        with pytest.raises(FileNotFoundError):
+            f.write(tmp_path / "no" / name)
 
 
 @pytest.mark.parametrize("dtype", ["bool", "uint8", "int16", "uint64", "float16", "float32"])
