@@ -4,7 +4,7 @@ mod common;
 
 use common::{Case, Row, case, naive, rows_of_batch};
 use proptest::prelude::*;
-use windrow::{DType, Layout, PatchScan, Permutation, StridedView, TableInfo, WindowSpec};
+use windrow::{DType, Layout, PadMode, PatchScan, Permutation, StridedView, TableInfo, WindowSpec};
 
 /// One thing that is done to the rows of a scan.
 #[derive(Clone, Debug)]
@@ -169,6 +169,37 @@ proptest! {
 fn scan() -> PatchScan {
     let image = StridedView::from_vec((0..=255u8).collect(), &[16, 16]).unwrap();
     PatchScan::new(image, WindowSpec::new([3, 3])).unwrap()
+}
+
+/// Windows of an image that no cache holds are read in its order, and are where they belong all the same.
+#[test]
+fn shuffled_windows_of_a_large_image_are_those_taken_one_by_one() {
+    let pixels = (0..900 * 1000u64).map(|i| (i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8).collect();
+    let image = StridedView::from_vec(pixels, &[900, 1000]).unwrap();
+    for (spec, dtype) in [
+        (WindowSpec::new([8, 8]), None),
+        (WindowSpec::new([8, 8]), Some(DType::F32)),
+        (WindowSpec::new([5, 7]).steps([1, 2]).pad([(2, 2), (2, 2)], PadMode::Reflect), None),
+        (WindowSpec::new([3, 11]).dilation(3), Some(DType::F64)),
+    ] {
+        let builder = PatchScan::builder(image.clone(), spec);
+        let scan = dtype.into_iter().fold(builder, |builder, dtype| builder.dtype(dtype)).build().unwrap();
+        let shuffled = scan.shuffle(1, 2).unwrap().with_rows(5..12_000).unwrap();
+        let mut taker = scan.taker().unwrap();
+        let mut row = 0;
+        for batch in shuffled.reader().unwrap() {
+            let batch = batch.unwrap();
+            let rows = rows_of_batch(&batch);
+            for (&id, found) in common::ids_of(&batch).iter().zip(rows) {
+                assert_eq!(Some(id), shuffled.window(row));
+                row += 1;
+                if row % 13 == 0 {
+                    assert_eq!([found], rows_of_batch(&taker.take(&[id]).unwrap())[..]);
+                }
+            }
+        }
+        assert_eq!(row, shuffled.num_rows());
+    }
 }
 
 #[test]
