@@ -60,7 +60,7 @@ fn shuffled(name: &str, image: &StridedView, window: u64) {
     );
 }
 
-/// Reads a byte of every line of the cache that these windows lie in, and no more: less than that no gather can do.
+/// Reads a byte of every line of the cache that these windows lie in, on one thread: what of a gather is fetching alone.
 fn touch(image: &StridedView, ids: &[u64], window: u64) {
     let (bytes, side) = (image.buffer().as_slice(), image.shape()[1] as u64);
     let across = side - window + 1;
