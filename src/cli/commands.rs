@@ -20,9 +20,9 @@ use super::text;
 use crate::ContactSheet;
 #[cfg(feature = "parquet")]
 use crate::folder::{self, Check, Cut, FolderOptions};
+use crate::sink::Compression;
 use crate::sink::Written;
 use crate::sink::ipc::{self, IpcOptions};
-use crate::sink::Compression;
 use crate::{Error, ErrorKind, PatchScan, Result};
 
 /// How standard output is named in errors.

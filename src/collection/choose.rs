@@ -154,7 +154,8 @@ impl PatchCollection {
         let mut sum = 0u64;
         starts.push(0);
         for count in counts {
-            sum = sum.checked_add(count.rows).ok_or_else(|| Error::too_large("rows of all images", "more", u64::MAX))?;
+            sum =
+                sum.checked_add(count.rows).ok_or_else(|| Error::too_large("rows of all images", "more", u64::MAX))?;
             starts.push(sum);
         }
         let (selection, schema) = (Selection::all(sum), self.plan.schema.clone());
@@ -168,7 +169,8 @@ impl PatchCollection {
             steps.push(Step::Rows { start: rows.start, end: rows.end });
         }
         let info = CollectionInfo::from_schema(&self.plan.schema)?;
-        let schema = info.map(|info| CollectionInfo { selection: steps, ..info }.put_into(&self.plan.schema)).transpose()?;
+        let schema =
+            info.map(|info| CollectionInfo { selection: steps, ..info }.put_into(&self.plan.schema)).transpose()?;
         let schema = schema.unwrap_or_else(|| self.plan.schema.clone());
         self.most_rows = u64::MAX;
         self.chosen = Some(Arc::new(Chosen { selection, rows, starts, schema }));

@@ -325,7 +325,9 @@ impl PatchCollection {
         let names = self.plan.names.get_array_memory_size() as u64;
         let lists = names.saturating_mul(2).saturating_add(counts.len() as u64 * 96);
         let chosen = self.chosen.as_ref().map_or(0, |chosen| chosen.bytes());
-        [small.saturating_mul(ahead.max(1)), large, batches, lists, chosen].into_iter().fold(PROGRAM_BYTES, u64::saturating_add)
+        [small.saturating_mul(ahead.max(1)), large, batches, lists, chosen]
+            .into_iter()
+            .fold(PROGRAM_BYTES, u64::saturating_add)
     }
 
     /// The same table, read in at most so many bytes of memory, the program itself included: with fewer images prepared

@@ -225,7 +225,9 @@ impl DataFile {
                 Ok(Input::Here(file))
             }
             #[cfg(feature = "cloud")]
-            Data::Elsewhere(_) => Ok(Input::Elsewhere(Positions { file: Self::reopen(&self.path, &self.stamp)?, at: 0 })),
+            Data::Elsewhere(_) => {
+                Ok(Input::Elsewhere(Positions { file: Self::reopen(&self.path, &self.stamp)?, at: 0 }))
+            }
         }
     }
 }

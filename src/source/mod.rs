@@ -191,7 +191,9 @@ fn turned(orientation: u64) -> Option<String> {
         8 => "turned by 90 degrees counterclockwise",
         _ => return None,
     };
-    Some(format!("the file says that it is to be seen {how} (orientation {orientation}): pixels come as they are stored"))
+    Some(format!(
+        "the file says that it is to be seen {how} (orientation {orientation}): pixels come as they are stored"
+    ))
 }
 
 /// Whether a file is called as an image that this build reads.
@@ -306,7 +308,8 @@ fn open_zarr(path: &Path, options: &OpenOptions) -> Result<Option<AnySource>> {
 
 /// The file of an address, and the name within it: `scene.npz/name` is the array `name` of `scene.npz`.
 fn split(path: &Path, options: &OpenOptions) -> Result<(PathBuf, Option<String>)> {
-    let inner = if is_address(path) || path.exists() { None } else { path.ancestors().skip(1).find(|parent| parent.is_file()) };
+    let inner =
+        if is_address(path) || path.exists() { None } else { path.ancestors().skip(1).find(|parent| parent.is_file()) };
     let Some(file) = inner else { return Ok((path.to_owned(), options.member.clone())) };
     let name = path.strip_prefix(file).unwrap_or(path).to_string_lossy().into_owned();
     match &options.member {

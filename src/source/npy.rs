@@ -87,7 +87,9 @@ impl Source for NpySource {
             return Err(file.broken("the file changed: its header is no longer the one that it had"));
         }
         Ok(Box::new(DenseReader {
-            file, array: self.array.clone(), pool: pool.clone(),
+            file,
+            array: self.array.clone(),
+            pool: pool.clone(),
             #[cfg(feature = "npz")]
             sum: None,
         }))

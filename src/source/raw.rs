@@ -226,7 +226,9 @@ impl Source for RawSource {
         }
         let file = DataFile::reopen(&self.path, &self.stamp)?;
         Ok(Box::new(DenseReader {
-            file, array: self.array.clone(), pool: pool.clone(),
+            file,
+            array: self.array.clone(),
+            pool: pool.clone(),
             #[cfg(feature = "npz")]
             sum: None,
         }))

@@ -162,9 +162,10 @@ impl Store {
         let value = path.join(key);
         let folder = value.ancestors().skip(1).find_map(|folder| folder.metadata().ok());
         match folder.and_then(|folder| folder.modified().ok()) {
-            Some(modified) if modified > since => {
-                Err(Error::format(self.name_of(key), "it is not there, and its folder changed while the array was read"))
-            }
+            Some(modified) if modified > since => Err(Error::format(
+                self.name_of(key),
+                "it is not there, and its folder changed while the array was read",
+            )),
             _ => Ok(()),
         }
     }

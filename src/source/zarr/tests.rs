@@ -129,7 +129,11 @@ fn a_chunk_that_vanishes_during_a_pass_is_an_error_and_one_that_never_was_is_not
         // The clock of a file system ticks a few hundred times a second.
         std::thread::sleep(std::time::Duration::from_millis(30));
         let gone = folder.path().join(gone);
-        if gone.is_dir() { fs::remove_dir_all(gone).unwrap() } else { fs::remove_file(gone).unwrap() }
+        if gone.is_dir() {
+            fs::remove_dir_all(gone).unwrap()
+        } else {
+            fs::remove_file(gone).unwrap()
+        }
         let message = reader.read(&Region(vec![8..30, 0..300])).unwrap_err().to_string();
         assert!(message.contains("its folder changed while the array was read"), "{message}");
     }
