@@ -121,3 +121,45 @@ fn a_bad_image_is_an_error_or_told_of() {
     let wrong = PatchCollection::skipping_bad(paths, |path| Ok(builder(path)?.columns(["nothing"])));
     assert!(wrong.unwrap_err().to_string().contains("nothing"));
 }
+
+#[test]
+fn rows_by_number_are_those_of_a_reader() {
+    let (folder, mut paths) = folder();
+    std::fs::write(folder.path().join("20.npy"), "nonsense").unwrap();
+    paths.insert(0, folder.path().join("missing.npy"));
+    // Some windows of each image, in an order of its own.
+    let some = |path: &Path| {
+        let order = builder(path)?.build()?.shuffle(7, 0)?.shard(0, 2)?;
+        Ok(builder(path)?.rows_of(&order))
+    };
+    for tiles in [
+        PatchCollection::skipping_bad(paths.clone(), builder).unwrap(),
+        PatchCollection::skipping_bad(paths.clone(), some).unwrap(),
+    ] {
+        let expected = rows(tiles.reader().unwrap());
+        let last = tiles.num_rows().unwrap() - 1;
+        let mut taker = tiles.taker().unwrap();
+        let mut take = |numbers: &[u64]| {
+            let batch = taker.take(numbers).unwrap();
+            assert_eq!(batch.schema(), tiles.schema());
+            assert_eq!(batch["window"].as_primitive::<UInt64Type>().values(), numbers);
+            let got = rows([Ok(batch)].into_iter());
+            assert!(numbers.iter().map(|&row| &expected[row as usize]).eq(&got), "{numbers:?}");
+        };
+        take(&[]);
+        take(&(0..=last).step_by(37).collect::<Vec<_>>());
+        take(&(0..=last).rev().step_by(53).collect::<Vec<_>>());
+        take(&[last, 0, last, 7, 7, last / 2]);
+        assert!(taker.take(&[0, last + 1]).unwrap_err().to_string().contains(&format!("no window {}", last + 1)));
+        // Without a column of the images' own, none is opened.
+        let names = tiles.select(["image", "window"]).unwrap();
+        let batch = names.taker().unwrap().take(&[last, 0]).unwrap();
+        assert_eq!(batch.num_columns(), 2);
+        assert_eq!(batch["window"].as_primitive::<UInt64Type>().values(), &[last, 0]);
+    }
+    let tiles = PatchCollection::new(paths[1..3].to_vec(), builder).unwrap();
+    let mut taker = tiles.taker().unwrap();
+    npy(&paths[2], [40, 41], 0);
+    let message = taker.take(&[tiles.num_rows().unwrap() - 1]).unwrap_err().to_string();
+    assert!(message.contains("01.npy") && message.contains("when they were counted"), "{message}");
+}

@@ -71,9 +71,13 @@ def main() -> None:
         model = learn(parts["train"].per_class(PER_CLASS, seed=2))
         tested = parts["test"].sample(min(TESTED, len(parts["test"])), seed=3)
         print(f"{name}: accuracy {accuracy(model, tested):.3f}")
-        # Every window, a few thousand at a time in one buffer.
-        parts_of_picture = [model.predict(matrix) for matrix in windows.matrix_batches(8192, dtype="float32")]
-        pictures.append(COLORS[np.concatenate(parts_of_picture).reshape(windows.grid_shape)])
+        # Every window, a few thousand at a time in one buffer; what is predicted becomes an image, a cell a window.
+        predicted = wr.Fold(windows, at="grid")
+        first = 0
+        for matrix in windows.matrix_batches(8192, dtype="float32"):
+            predicted.add(np.arange(first, first + len(matrix)), model.predict(matrix))
+            first += len(matrix)
+        pictures.append(COLORS[predicted.finish()])
     Image.fromarray(np.concatenate(pictures, axis=1)).save(args.picture)
 
 

@@ -17,6 +17,7 @@ use crate::capsule;
 use crate::error::to_py;
 use crate::life::{adapted, is_forked};
 use crate::table::{Opening, Table, TableOptions};
+use crate::taker::Taker;
 use crate::watch::{self, Stoppable};
 
 /// The files that are meant by a path, if it may mean several: a folder of images, or a pattern.
@@ -118,6 +119,12 @@ impl Collection {
     /// Starts a stream for any Arrow consumer.
     fn stream<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyCapsule>> {
         capsule::stream(py, Stoppable::new(self.reader().map_err(to_py)?))
+    }
+
+    /// Rows by number, as batches of one column: what an engine calls.
+    fn taker(&self, py: Python<'_>, column: &str) -> PyResult<Taker> {
+        let one = py.detach(|| self.tiles.select([column])).map_err(to_py)?;
+        Ok(Taker::of_tiles(if is_forked() { one.prefetch(0) } else { one }))
     }
 
     /// Starts a pass over the batches.

@@ -67,6 +67,28 @@ def test_first_rows_columns_and_files(tmp_path: Path, images: dict[str, np.ndarr
         tiles.write_parquet(list(images)[0])
 
 
+@pytest.mark.parametrize("layout", ["tensor", "binary"])
+def test_a_lazy_frame(images: dict[str, np.ndarray], layout: str) -> None:
+    names, patches = rows(images)
+    tiles = wr.scan(list(images), (8, 8), layout=layout)
+    assert isinstance(tiles, wr.Collection)
+    whole = pl.DataFrame(tiles).with_columns(pl.col("image").cast(pl.String))
+    frame = pickle.loads(pickle.dumps(tiles)).lazy()
+    for engine in ("in-memory", "streaming"):
+        got = frame.collect(engine=engine)
+        assert got.equals(whole) and got.schema == whole.schema == frame.collect_schema()
+        third = frame.filter(pl.col("image") == names[-1], pl.col("y") == 1).select("window", "patch").collect(engine=engine)
+        expected = whole.filter(pl.col("image") == names[-1], pl.col("y") == 1).select("window", "patch")
+        assert third.equals(expected) and len(third)
+        assert frame.select(pl.len()).collect(engine=engine).item() == len(names)
+    few = wr.scan(list(images), (8, 8), columns=["patch", "image"]).head(7).lazy().collect()
+    assert few.columns == ["patch", "image"] and (few["patch"].to_numpy() == patches[:7]).all()
+    len(tiles)
+    np.save(list(images)[3], np.zeros((8, 8), np.uint8))
+    with pytest.raises((ValueError, pl.exceptions.ComputeError), match="when they were counted"):
+        tiles.lazy().select("patch").collect()
+
+
 def test_what_is_bad(tmp_path: Path, images: dict[str, np.ndarray]) -> None:
     (tmp_path / "2.png").write_bytes(b"nothing")
     np.save(tmp_path / "9.npy", np.zeros((9, 9), np.float64))

@@ -359,7 +359,7 @@ pub(super) struct FoldArgs {
     /// The values: Parquet, an Arrow IPC file or stream, a folder of Parquet files, or - for a stream on standard input
     #[arg(value_name = "VALUES")]
     pub(super) values: PathBuf,
-    /// The image: .npy, .tif or .png
+    /// The image: .npy, .tif, .png or .zarr (a folder, chunk by chunk)
     #[arg(short, long, value_name = "OUT", help_heading = "Output")]
     pub(super) output: PathBuf,
     /// The column of values [default: prediction, patch, or the only one besides window, y, x]

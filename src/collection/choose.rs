@@ -66,6 +66,24 @@ impl Chosen {
         scan.with_windows(self.selection.ids(rows).into_iter().map(|id| id - start).collect::<Vec<_>>())
     }
 
+    /// The numbers of some of the rows.
+    pub(super) fn windows(&self, rows: Range<u64>) -> Vec<u64> {
+        self.selection.ids(self.rows.start + rows.start..self.rows.start + rows.end)
+    }
+
+    /// The first rows of the choice, in terms of what they were chosen of, and that.
+    #[cfg(feature = "polars")]
+    pub(super) fn selected(&self, count: u64) -> (Range<u64>, Option<&Selection>) {
+        let rows = self.rows.start..self.rows.start + count;
+        (rows, (!self.selection.is_all()).then_some(&self.selection))
+    }
+
+    /// The same rows of a table with other columns.
+    pub(super) fn in_table(&self, table: &SchemaRef) -> Result<Self> {
+        let steps = CollectionInfo::from_schema(&self.schema)?.map(|info| info.selection).unwrap_or_default();
+        Ok(Self { schema: told(table, steps)?, ..self.clone() })
+    }
+
     /// The numbers of some rows of an image: so many, behind those before them.
     pub(super) fn ids(&self, image: usize, before: u64, rows: u64) -> Vec<u64> {
         let start = self.rows_of(image).start + before;
@@ -150,16 +168,10 @@ impl PatchCollection {
             return Ok((**chosen).clone());
         }
         let counts = self.counts()?;
-        let mut starts = Vec::with_capacity(counts.len() + 1);
-        let mut sum = 0u64;
-        starts.push(0);
-        for count in counts {
-            sum =
-                sum.checked_add(count.rows).ok_or_else(|| Error::too_large("rows of all images", "more", u64::MAX))?;
-            starts.push(sum);
-        }
+        let starts: Arc<[u64]> = std::iter::once(0).chain(counts.iter().map(|count| count.end)).collect();
+        let sum = counts.last().map_or(0, |last| last.end);
         let (selection, schema) = (Selection::all(sum), self.plan.schema.clone());
-        Ok(Chosen { selection, rows: 0..sum.min(self.most_rows), starts: starts.into(), schema })
+        Ok(Chosen { selection, rows: 0..sum.min(self.most_rows), starts, schema })
     }
 
     fn choose(mut self, selection: Selection, rows: Range<u64>) -> Result<Self> {
@@ -168,12 +180,16 @@ impl PatchCollection {
         if rows != (0..selection.len()) {
             steps.push(Step::Rows { start: rows.start, end: rows.end });
         }
-        let info = CollectionInfo::from_schema(&self.plan.schema)?;
-        let schema =
-            info.map(|info| CollectionInfo { selection: steps, ..info }.put_into(&self.plan.schema)).transpose()?;
-        let schema = schema.unwrap_or_else(|| self.plan.schema.clone());
+        let schema = told(&self.plan.schema, steps)?;
         self.most_rows = u64::MAX;
         self.chosen = Some(Arc::new(Chosen { selection, rows, starts, schema }));
         Ok(self)
     }
+}
+
+/// The schema of a table, and by which steps its rows were chosen.
+fn told(table: &SchemaRef, steps: Vec<Step>) -> Result<SchemaRef> {
+    let info = CollectionInfo::from_schema(table)?;
+    let schema = info.map(|info| CollectionInfo { selection: steps, ..info }.put_into(table)).transpose()?;
+    Ok(schema.unwrap_or_else(|| table.clone()))
 }

@@ -33,10 +33,13 @@
 
 mod choose;
 mod paths;
+mod pile;
 mod reader;
+mod taker;
 
 use std::collections::HashMap;
 use std::fmt;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
@@ -47,9 +50,9 @@ use serde::{Deserialize, Serialize};
 
 pub use paths::{is_several, paths};
 pub use reader::CollectionReader;
+pub use taker::CollectionTaker;
 
 use self::choose::Chosen;
-
 use self::reader::SMALL;
 use crate::scan::{PROGRAM_BYTES, mib, with_margin};
 use crate::window::by;
@@ -129,10 +132,11 @@ pub struct PatchCollection {
 
 /// What all readers share.
 struct Plan {
-    paths: Vec<PathBuf>,
-    make: Box<Make>,
-    /// The first image that is none of the bad ones.
+    paths: Arc<[PathBuf]>,
+    make: Arc<Make>,
+    /// The first image that is none of the bad ones, and its place.
     first: PatchScan,
+    first_good: usize,
     /// The columns that scans make.
     inner: Vec<String>,
     /// Where the columns of the table come from.
@@ -141,13 +145,14 @@ struct Plan {
     batch_rows: u64,
     /// All paths, as the dictionary of the column `image`.
     names: ArrayRef,
-    counts: OnceLock<Vec<Count>>,
+    counts: Arc<OnceLock<Vec<Count>>>,
 }
 
 /// What the header of an image says: its rows, and what they take while they are read.
 #[derive(Clone, Copy, Debug, Default)]
 struct Count {
-    rows: u64,
+    /// The number of the row behind its last one; at first, of its rows.
+    end: u64,
     bytes: u64,
     small: bool,
 }
@@ -171,7 +176,7 @@ impl PatchCollection {
         paths: Vec<PathBuf>,
         make: impl Fn(&Path) -> Result<ScanBuilder> + Send + Sync + 'static,
     ) -> Result<Self> {
-        Self::build(paths, Box::new(make), false)
+        Self::build(paths, Arc::new(make), false)
     }
 
     /// As [`new`](Self::new), but images of which no table can be made are left out, and told of by
@@ -183,10 +188,10 @@ impl PatchCollection {
         paths: Vec<PathBuf>,
         make: impl Fn(&Path) -> Result<ScanBuilder> + Send + Sync + 'static,
     ) -> Result<Self> {
-        Self::build(paths, Box::new(make), true)
+        Self::build(paths, Arc::new(make), true)
     }
 
-    fn build(paths: Vec<PathBuf>, make: Box<Make>, skip_bad: bool) -> Result<Self> {
+    fn build(paths: Vec<PathBuf>, make: Arc<Make>, skip_bad: bool) -> Result<Self> {
         if paths.is_empty() {
             return Err(Error::argument("image", "none given: expected at least one"));
         }
@@ -194,17 +199,17 @@ impl PatchCollection {
             return Err(Error::too_large("the number of images", paths.len(), i32::MAX));
         }
         let (mut bad, mut good) = (None, None);
-        for path in &paths {
+        for (place, path) in paths.iter().enumerate() {
             match make(path).and_then(First::new).map_err(|error| named(path, error)) {
                 Ok(first) => {
-                    good = Some(first);
+                    good = Some((place, first));
                     break;
                 }
                 Err(error) if skip_bad && is_of_image(&error) => bad = bad.or(Some(error)),
                 Err(error) => return Err(error),
             }
         }
-        let First { scan, inner, columns, batch_rows } = match (good, bad) {
+        let (first_good, first) = match (good, bad) {
             (Some(good), _) => good,
             (None, Some(error)) => {
                 return Err(Error::argument("image", format!("none of the {} images is good: {error}", paths.len())));
@@ -215,12 +220,23 @@ impl PatchCollection {
         if names.iter().try_fold(0i32, |sum, name| sum.checked_add(i32::try_from(name.len()).ok()?)).is_none() {
             return Err(Error::too_large("the length of all paths together", "more", i32::MAX));
         }
-        let schema = schema(&scan, &columns, paths.len())?;
-        let slots = columns.iter().map(|name| slot(name, &inner)).collect();
         let names = Arc::new(StringArray::from(names)) as ArrayRef;
-        let counts = OnceLock::new();
-        let plan = Plan { paths, make, first: scan, inner, slots, schema, batch_rows, names, counts };
+        let plan = Plan::new(paths.into(), make, (first_good, first), names, Arc::default())?;
         Ok(Self { plan: Arc::new(plan), skip_bad, most_rows: u64::MAX, prefetch: None, chosen: None })
+    }
+
+    /// The same rows with these columns alone. Opens the first image again.
+    ///
+    /// # Errors
+    /// If there is no such column, or the first image can't be opened.
+    pub fn select<S: Into<String>>(&self, columns: impl IntoIterator<Item = S>) -> Result<Self> {
+        let plan = &self.plan;
+        let path = &plan.paths[plan.first_good];
+        let first = (plan.make)(path).and_then(|builder| First::new(builder.columns(columns)));
+        let first = (plan.first_good, first.map_err(|error| named(path, error))?);
+        let plan = Plan::new(plan.paths.clone(), plan.make.clone(), first, plan.names.clone(), plan.counts.clone())?;
+        let chosen = self.chosen.as_ref().map(|chosen| chosen.in_table(&plan.schema)).transpose()?;
+        Ok(Self { plan: Arc::new(plan), chosen: chosen.map(Arc::new), ..self.clone() })
     }
 
     /// The first rows alone. A pass opens no more images than it needs for them.
@@ -260,8 +276,7 @@ impl PatchCollection {
         if let Some(chosen) = &self.chosen {
             return Ok(chosen.len().min(self.most_rows));
         }
-        let sum = self.counts()?.iter().fold(0u64, |sum, count| sum.saturating_add(count.rows));
-        Ok(sum.min(self.most_rows))
+        Ok(self.counts()?.last().map_or(0, |last| last.end).min(self.most_rows))
     }
 
     /// The rows of each image, and what they take.
@@ -274,13 +289,20 @@ impl PatchCollection {
             Err(error) if self.skip_bad && is_of_image(&error) => Ok(Count::default()),
             Err(error) => Err(error),
         };
-        let counts = if self.prefetch == Some(0) {
-            self.plan.paths.iter().map(count).collect::<Result<_>>()?
+        let counts: Vec<Result<Count>> = if self.prefetch == Some(0) {
+            self.plan.paths.iter().map(count).collect()
         } else {
-            // All of them first: of several bad images the first by name is told of, whichever thread is the faster.
-            let counts: Vec<Result<Count>> = self.plan.paths.par_iter().map(count).collect();
-            counts.into_iter().collect::<Result<_>>()?
+            self.plan.paths.par_iter().map(count).collect()
         };
+        let mut end = 0u64;
+        // Of several bad images the first by name is told of, whichever thread was the faster.
+        let counts = counts.into_iter().map(|count| {
+            let count = count?;
+            let more = || Error::too_large("the rows of all images", "more", u64::MAX);
+            end = end.checked_add(count.end).ok_or_else(more)?;
+            Ok(Count { end, ..count })
+        });
+        let counts = counts.collect::<Result<_>>()?;
         Ok(self.plan.counts.get_or_init(|| counts))
     }
 
@@ -295,7 +317,7 @@ impl PatchCollection {
         let images = self.plan.paths.len() as u64;
         Ok(ExplainCollection {
             images,
-            without_rows: counts.iter().filter(|count| count.rows == 0).count() as u64,
+            without_rows: (0..counts.len()).filter(|&image| rows_of(counts, image).is_empty()).count() as u64,
             patch_shape: first.patch_shape,
             columns: self.plan.schema.fields().iter().map(|field| field.name().clone()).collect(),
             layout: first.layout,
@@ -386,6 +408,41 @@ impl PatchCollection {
         inner + self.plan.slots.iter().map(own).sum::<u64>()
     }
 
+    /// Opens the images for rows by their numbers (the column `window`), in any order: any row of any image, whatever the
+    /// rows of this collection. Reads the headers of all images when that was not done yet.
+    ///
+    /// # Errors
+    /// As [`num_rows`](Self::num_rows).
+    pub fn taker(&self) -> Result<CollectionTaker> {
+        self.counts()?;
+        Ok(CollectionTaker::new(self.plan.clone()))
+    }
+
+    /// The numbers of the rows from one of this collection to another.
+    ///
+    /// # Errors
+    /// If there are fewer rows; as [`num_rows`](Self::num_rows).
+    pub fn windows(&self, rows: Range<u64>) -> Result<Vec<u64>> {
+        let count = self.num_rows()?;
+        if rows.start > rows.end || rows.end > count {
+            return Err(ErrorKind::Rows { start: rows.start, end: rows.end.max(rows.start), rows: count }.into());
+        }
+        Ok(match &self.chosen {
+            Some(chosen) => chosen.windows(rows),
+            None => rows.collect(),
+        })
+    }
+
+    /// The rows that were chosen, in terms of what they were chosen of, and that.
+    #[cfg(feature = "polars")]
+    pub(crate) fn selection(&self) -> Result<(Range<u64>, Option<&crate::rows::Selection>)> {
+        let count = self.num_rows()?;
+        Ok(match &self.chosen {
+            Some(chosen) => chosen.selected(count),
+            None => (0..count, None),
+        })
+    }
+
     /// Starts reading. Any number of readers may run at once.
     ///
     /// # Errors
@@ -404,6 +461,19 @@ impl fmt::Debug for PatchCollection {
 }
 
 impl Plan {
+    fn new(
+        paths: Arc<[PathBuf]>,
+        make: Arc<Make>,
+        (first_good, first): (usize, First),
+        names: ArrayRef,
+        counts: Arc<OnceLock<Vec<Count>>>,
+    ) -> Result<Self> {
+        let First { scan, inner, columns, batch_rows } = first;
+        let schema = schema(&scan, &columns, paths.len())?;
+        let slots = columns.iter().map(|name| slot(name, &inner)).collect();
+        Ok(Self { paths, make, first: scan, first_good, inner, slots, schema, batch_rows, names, counts })
+    }
+
     /// The scan of an image, if its table is like that of the first.
     fn scan(&self, path: &Path) -> Result<PatchScan> {
         let scan = (self.make)(path).and_then(|builder| builder.only_columns(&self.inner).build());
@@ -463,7 +533,7 @@ impl Count {
         let peak = explain.peak_bytes.saturating_sub(PROGRAM_BYTES);
         // A small image is made into rows as a whole.
         let bytes = if small { peak.saturating_add(explain.dense_bytes) } else { peak };
-        Self { rows: explain.rows, bytes, small }
+        Self { end: explain.rows, bytes, small }
     }
 }
 
@@ -507,6 +577,11 @@ impl First {
         let batch_rows = builder.rows_of_batches(&scan, 12)?;
         Ok(Self { scan, inner, columns, batch_rows })
     }
+}
+
+/// The rows of an image.
+fn rows_of(counts: &[Count], image: usize) -> Range<u64> {
+    image.checked_sub(1).map_or(0, |before| counts[before].end)..counts[image].end
 }
 
 fn slot(name: &str, inner: &[String]) -> Slot {

@@ -3,12 +3,12 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow_array::{Array, ArrayRef, DictionaryArray, Int32Array, RecordBatch, RecordBatchReader, UInt64Array};
+use arrow_array::{RecordBatch, RecordBatchReader, UInt64Array};
 use arrow_schema::{ArrowError, SchemaRef};
-use arrow_select::concat::concat;
 
 use super::choose::Chosen;
-use super::{Plan, Skipped, Slot, is_of_image, named};
+use super::pile::Pile;
+use super::{Plan, Skipped, is_of_image, named};
 use crate::jobs::Job;
 use crate::{Error, PatchReader, PatchScan, Result};
 
@@ -43,44 +43,6 @@ pub struct CollectionReader {
     given: (i32, u64),
     /// Rows that are still wanted.
     left: u64,
-}
-
-/// Rows of several images.
-#[derive(Default)]
-struct Pile {
-    /// How many rows, of which images.
-    images: Vec<(i32, usize)>,
-    rows: usize,
-    /// The columns of a piece, which a scan made, and of many pieces together: a piece alone takes more than its rows.
-    pieces: Vec<Vec<ArrayRef>>,
-    blocks: Vec<Vec<ArrayRef>>,
-}
-
-/// Pieces that make a block.
-const MOST_PIECES: usize = 64;
-
-impl Pile {
-    fn push(&mut self, image: usize, columns: Vec<ArrayRef>, rows: usize) -> Result<()> {
-        match self.images.last_mut() {
-            Some((last, so_far)) if *last == image as i32 => *so_far += rows,
-            _ => self.images.push((image as i32, rows)),
-        }
-        self.rows += rows;
-        self.pieces.push(columns);
-        if self.pieces.len() == MOST_PIECES {
-            let pieces = std::mem::take(&mut self.pieces);
-            self.blocks.push((0..pieces[0].len()).map(|column| joined(&pieces, column)).collect::<Result<_>>()?);
-        }
-        Ok(())
-    }
-}
-
-/// A column of pieces, one behind the other.
-fn joined(pieces: &[Vec<ArrayRef>], column: usize) -> Result<ArrayRef> {
-    match pieces {
-        [only] => Ok(only[column].clone()),
-        pieces => Ok(concat(&pieces.iter().map(|piece| &*piece[column] as &dyn Array).collect::<Vec<_>>())?),
-    }
 }
 
 /// An image on its way.
@@ -274,32 +236,20 @@ impl CollectionReader {
 
     /// Makes a batch of the rows that are there.
     fn flush(&mut self) -> Result<()> {
-        let Pile { images, rows, pieces, mut blocks } = std::mem::take(&mut self.pile);
-        if rows == 0 {
+        let pile = std::mem::take(&mut self.pile);
+        if pile.rows == 0 {
             return Ok(());
         }
-        blocks.extend(pieces);
-        let mut columns = Vec::with_capacity(self.plan.slots.len());
-        for slot in &self.plan.slots {
-            columns.push(match slot {
-                Slot::Image => {
-                    let mut keys = Vec::with_capacity(rows);
-                    images.iter().for_each(|&(image, rows)| keys.resize(keys.len() + rows, image));
-                    Arc::new(DictionaryArray::try_new(Int32Array::from(keys), self.plan.names.clone())?) as ArrayRef
-                }
-                Slot::Window => match &self.chosen {
-                    None => Arc::new(UInt64Array::from_iter_values(self.row..self.row + rows as u64)),
-                    Some(chosen) => Arc::new(UInt64Array::from(self.numbers(chosen, &images))),
-                },
-                Slot::Inner(column) => joined(&blocks, *column)?,
-            });
-        }
-        self.row += rows as u64;
-        if let Some(&(image, rows)) = images.last() {
+        let windows = match &self.chosen {
+            None => UInt64Array::from_iter_values(self.row..self.row + pile.rows as u64),
+            Some(chosen) => UInt64Array::from(self.numbers(chosen, &pile.images)),
+        };
+        self.row += pile.rows as u64;
+        if let Some(&(image, rows)) = pile.images.last() {
             let before = if self.given.0 == image { self.given.1 } else { 0 };
             self.given = (image, before + rows as u64);
         }
-        self.ready.push_back(RecordBatch::try_new(self.schema.clone(), columns)?);
+        self.ready.push_back(pile.batch(&self.plan, &self.schema, windows)?);
         Ok(())
     }
 

@@ -1,10 +1,11 @@
 //! A table by the names and texts of its options, as SQL and the command line give them.
 
 use crate::parse::{self, SpecText};
-use crate::{AnySource, DType, Error, Layout, Nodata, PatchScan, Result};
+use crate::source::{OpenOptions, RawSpec};
+use crate::{AnySource, Coords, DType, Error, Layout, Nodata, PatchScan, Result};
 
 /// What an option may be called.
-const NAMES: [&str; 19] = [
+const NAMES: [&str; 24] = [
     "window",
     "step",
     "dilation",
@@ -14,6 +15,11 @@ const NAMES: [&str; 19] = [
     "pad_mode",
     "pad_value",
     "page",
+    "overview",
+    "stack",
+    "raw",
+    "member",
+    "coords",
     "rows",
     "layout",
     "dtype",
@@ -57,6 +63,11 @@ pub fn scan_of<'a>(image: &str, options: impl IntoIterator<Item = (&'a str, &'a 
         pad_mode,
         pad_value,
         page,
+        overview,
+        stack,
+        raw,
+        member,
+        coords,
         rows,
         layout,
         dtype,
@@ -72,8 +83,20 @@ pub fn scan_of<'a>(image: &str, options: impl IntoIterator<Item = (&'a str, &'a 
     let spec = spec.ok_or_else(|| {
         Error::argument("window", "expected pixels of a window on each axis, such as window => '8x8' or window=8x8")
     })?;
-    let page = page.map(|text| parse::number("page", text)).transpose()?;
-    let mut builder = PatchScan::builder(AnySource::open(image, page)?, spec);
+    let truth = |name, text: &str| {
+        text.to_ascii_lowercase().parse::<bool>().map_err(|_| Error::argument(name, "expected true or false"))
+    };
+    let opened = OpenOptions {
+        page: page.map(|text| parse::number("page", text)).transpose()?,
+        overview: overview.map(|text| parse::number("overview", text)).transpose()?,
+        stack: stack.map(|text| truth("stack", text)).transpose()?.unwrap_or(false),
+        raw: raw.map(str::parse::<RawSpec>).transpose()?,
+        member: member.map(str::to_owned),
+    };
+    let mut builder = PatchScan::builder(AnySource::open_with(image, &opened)?, spec);
+    if let Some(coords) = coords {
+        builder = builder.coords(coords.parse::<Coords>()?);
+    }
     if let Some(rows) = rows {
         builder = builder.rows(parse::rows(rows)?);
     }
@@ -90,8 +113,7 @@ pub fn scan_of<'a>(image: &str, options: impl IntoIterator<Item = (&'a str, &'a 
         builder = builder.offset(parse::number("offset", offset)?);
     }
     if let Some(lossy) = lossy {
-        let lossy = lossy.to_ascii_lowercase().parse();
-        builder = builder.lossy(lossy.map_err(|_| Error::argument("lossy", "expected true or false"))?);
+        builder = builder.lossy(truth("lossy", lossy)?);
     }
     if let Some(nodata) = nodata {
         builder = builder.nodata(nodata.parse::<Nodata>()?);

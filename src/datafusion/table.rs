@@ -1,7 +1,7 @@
 //! [`PatchTable`]: a scan as a table of DataFusion.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow_schema::{Schema, SchemaRef};
 use async_trait::async_trait;
@@ -17,9 +17,9 @@ use super::filter::{Kept, known, known_columns};
 use super::stats;
 use crate::encode::Encoder;
 use crate::schema::schema;
-use crate::source::{AnySource, Region};
+use crate::source::Decoded;
 use crate::take::PatchTaker;
-use crate::{BufferPool, Error, Layout, PatchScan, Result, TableInfo};
+use crate::{Error, Layout, PatchScan, Result, TableInfo};
 
 /// A scan as a table of SQL: its rows and its columns. Making one reads no pixel, and neither does planning.
 ///
@@ -56,7 +56,7 @@ pub(super) struct State {
     /// Patches that were gathered.
     pub(super) gathered: AtomicU64,
     /// What a source that is decoded as a whole gave: once, not once a partition.
-    decoded: Mutex<Option<AnySource>>,
+    decoded: Decoded,
 }
 
 impl PatchTable {
@@ -96,19 +96,8 @@ impl PatchTable {
 impl State {
     /// Opens the source of a scan for windows by id.
     pub(super) fn taker(&self, scan: &PatchScan, encoder: Arc<Encoder>) -> Result<PatchTaker> {
-        let source = scan.source();
-        let whole = Region::whole(&source.info().shape);
-        if !source.info().resident || source.view().is_some() || whole.pixels() == 0 || !encoder.needs_pixels() {
-            return PatchTaker::new(&**source, encoder);
-        }
-        // Other threads wait for the one that decodes.
-        let mut decoded = self.decoded.lock().unwrap_or_else(PoisonError::into_inner);
-        let image = match &*decoded {
-            Some(image) => image.clone(),
-            None => decoded.insert(source.open(&BufferPool::new(0))?.read(&whole)?.into()).clone(),
-        };
-        drop(decoded);
-        PatchTaker::new(&*image, encoder)
+        let source = if encoder.needs_pixels() { self.decoded.of(scan.source())? } else { scan.source().clone() };
+        PatchTaker::new(&*source, encoder)
     }
 }
 

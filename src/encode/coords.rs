@@ -7,6 +7,7 @@ use arrow_array::{ArrayRef, Int64Array, UInt64Array};
 use arrow_buffer::ScalarBuffer;
 
 use crate::rows::Rows;
+use crate::window::Divisor;
 use crate::{BufferPool, Grid, Result};
 
 /// The ids of `rows`.
@@ -35,28 +36,17 @@ pub(super) fn fill_starts(grid: &Grid, sliding: usize, rows: &Rows<'_>, cells: &
     }
 }
 
-/// Ids are often sorted: then the next one lies in the stretch of the last one, and there is nothing to divide.
 fn fill_each(grid: &Grid, sliding: usize, ids: &[u64], cells: &mut [i64]) {
-    let axis = &grid.axes()[grid.sliding_axes()[sliding]];
-    let inner: u64 = grid.sliding().skip(sliding + 1).map(|axis| axis.count).product();
-    let (mut stretch, mut start) = (0..0, 0);
-    if inner == 1 {
-        for (cell, &id) in cells.iter_mut().zip(ids) {
-            if !stretch.contains(&id) {
-                stretch.start = id - id % axis.count;
-                stretch.end = stretch.start + axis.count;
-            }
-            *cell = axis.start(id - stretch.start);
-        }
+    // Only if there is a window, products of counts are those of windows.
+    if ids.is_empty() {
         return;
     }
+    let axis = &grid.axes()[grid.sliding_axes()[sliding]];
+    let inner: u64 = grid.sliding().skip(sliding + 1).map(|axis| axis.count).product();
+    let divisor = |windows| Divisor::new(windows, grid.windows());
+    let (inner, whole) = (divisor(inner), divisor(inner * axis.count));
     for (cell, &id) in cells.iter_mut().zip(ids) {
-        if !stretch.contains(&id) {
-            stretch.start = id - id % inner;
-            stretch.end = stretch.start + inner;
-            start = axis.start(id / inner % axis.count);
-        }
-        *cell = start;
+        *cell = axis.start(inner.quotient(id) - whole.quotient(id) * axis.count);
     }
 }
 

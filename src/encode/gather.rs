@@ -8,6 +8,7 @@ use super::shuffle::Shuffle;
 use super::stage::Stage;
 use crate::rows::Rows;
 use crate::source::Band;
+use crate::window::Divisor;
 use crate::{Grid, Segment};
 
 /// Windows anywhere are copied this many at a time.
@@ -261,6 +262,7 @@ struct Places {
 
 struct Place {
     count: u64,
+    by_count: Divisor,
     /// The windows that lie inside, at equal distances, and which they are with the one that is shifted.
     regular: Range<u64>,
     interior: Range<u64>,
@@ -281,6 +283,7 @@ impl Places {
                 if axis.shifted { interior.start..interior.end.min(axis.count - 1) } else { interior.clone() };
             Place {
                 count: axis.count,
+                by_count: Divisor::new(axis.count, gather.grid.windows()),
                 regular,
                 interior,
                 first: at(axis.start(0)),
@@ -297,11 +300,11 @@ impl Places {
     /// The windows of the line of a window that lie inside of the array at equal distances, and where the first starts.
     fn line(&self, id: u64) -> (Range<u64>, isize) {
         let axis = &self.last;
-        let start = id - id % axis.count;
-        let mut rest = id / axis.count;
+        let (mut rest, i) = axis.by_count.divide(id);
+        let start = id - i;
         let before = self.before.iter().rev().try_fold(0, |at, axis| {
-            let i = rest % axis.count;
-            rest /= axis.count;
+            let i;
+            (rest, i) = axis.by_count.divide(rest);
             Some(at + axis.at(i)?)
         });
         match before {

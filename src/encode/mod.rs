@@ -11,6 +11,7 @@ mod labels;
 mod map;
 mod nodata;
 mod pairs;
+mod scatter;
 mod shuffle;
 mod stage;
 mod tables;
@@ -224,10 +225,30 @@ impl Encoder {
     /// Writes the pixels of the windows `rows`, densely, in the type of the table; if pixels may be null, in that of the
     /// source. `out` has exactly their bytes.
     pub(crate) fn fill(&self, band: &Band, rows: &Rows<'_>, out: &mut [u8], pool: &BufferPool) -> Result<()> {
-        let Some(conversion) = self.conversion.as_ref().filter(|_| self.nodata.is_none()) else {
-            Gather::new(&self.grid, band, self.fill).copy(rows, out);
+        let conversion = self.conversion.as_ref().filter(|_| self.nodata.is_none());
+        if let Rows::Ids(ids) = rows {
+            let (width, image) = (self.gathered_bytes(), band.view.len() * self.dtype.size());
+            let Some(order) = scatter::reading_order(ids, width, image) else {
+                return self.fill_as_listed(conversion, band, rows, out, pool);
+            };
+            let mut tile = pool.take(scatter::tile_bytes(width))?;
+            let mut gather = Gather::new(&self.grid, band, self.fill);
+            let mut scratch = pool.take(if conversion.is_some() {
+                tile.len() / width * self.cells() * self.dtype.size()
+            } else {
+                0
+            })?;
+            scatter::in_order(ids, &order, width, &mut tile, out, |ids, tile| match conversion {
+                None => gather.copy(&Rows::Ids(ids), tile),
+                Some(conversion) => {
+                    let scratch = &mut scratch[..ids.len() * self.cells() * self.dtype.size()];
+                    gather.copy(&Rows::Ids(ids), scratch);
+                    conversion.apply(scratch, tile);
+                }
+            });
             return Ok(());
-        };
+        }
+        let Some(conversion) = conversion else { return self.fill_as_listed(None, band, rows, out, pool) };
         let mut done = 0;
         if let Rows::Range(range) = rows {
             let rest = |done: usize| range.start + done as u64..range.end;
@@ -240,7 +261,23 @@ impl Encoder {
             }
         }
         let (rows, out) = (rows.slice(done..rows.len()), &mut out[done * self.patch_bytes()..]);
+        self.fill_as_listed(Some(conversion), band, &rows, out, pool)
+    }
+
+    /// The same, one window after the other.
+    fn fill_as_listed(
+        &self,
+        conversion: Option<&Conversion>,
+        band: &Band,
+        rows: &Rows<'_>,
+        out: &mut [u8],
+        pool: &BufferPool,
+    ) -> Result<()> {
         let mut gather = Gather::new(&self.grid, band, self.fill);
+        let Some(conversion) = conversion else {
+            gather.copy(rows, out);
+            return Ok(());
+        };
         let (from, to) = (self.cells() * self.dtype.size(), self.patch_bytes());
         let piece = (CONVERT_BYTES / from).clamp(1, rows.len().max(1));
         let mut scratch = pool.take(piece * from)?;

@@ -50,6 +50,9 @@ impl<'a> ColumnFiller<'a> {
     /// Writes one pixel of every window, in the type of the table. `out` has exactly their bytes.
     pub(crate) fn fill(&mut self, pixel: usize, out: &mut [u8]) {
         let size = self.encoder.dtype.size();
+        if self.fill_straight(pixel, out) {
+            return;
+        }
         let target = match &mut self.scratch {
             Some(scratch) => &mut scratch[..],
             None => &mut *out,
@@ -66,6 +69,23 @@ impl<'a> ColumnFiller<'a> {
         if let (Some(conversion), Some(scratch)) = (&self.encoder.conversion, &self.scratch) {
             conversion.apply(scratch, out);
         }
+    }
+
+    /// Converts right from the image, where the windows of a stretch are one pixel apart; false, and nothing is done, if
+    /// they are not.
+    fn fill_straight(&self, pixel: usize, out: &mut [u8]) -> bool {
+        let (size, to) = (self.encoder.dtype.size(), self.encoder.out_dtype().size());
+        let Some(conversion) = self.encoder.conversion.filter(|_| self.border.is_empty()) else { return false };
+        if self.gather.advance != size as isize {
+            return false;
+        }
+        let offset = self.gather.pixel_offset(pixel);
+        for stretch in &self.stretches {
+            let start = (stretch.start + offset) as usize;
+            let cells = &mut out[stretch.row * to..(stretch.row + stretch.len) * to];
+            conversion.apply(&self.gather.bytes[start..start + stretch.len * size], cells);
+        }
+        true
     }
 }
 

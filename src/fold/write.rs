@@ -11,7 +11,7 @@ use crate::{DType, Result};
 const STEP_BYTES: u64 = 1 << 20;
 
 impl Fold {
-    /// Writes the image so far to a file: `.npy`, `.tif` or `.png`. It appears when it is whole.
+    /// Writes the image so far to a file: `.npy`, `.tif`, `.png` or `.zarr` (a folder). It appears when it is whole.
     ///
     /// TIFF and PNG hold images of two axes, or of three with channels last; PNG those of `uint8` and `uint16`.
     ///
@@ -37,6 +37,7 @@ impl Fold {
             dtype: recipe.out,
             shape: recipe.place.shape(),
             lead: recipe.place.lead(),
+            axes: recipe.place.axes.iter().map(|axis| axis.name.clone()).collect(),
             #[cfg(feature = "tiff")]
             geo: self.geo_of(recipe),
         }

@@ -155,10 +155,10 @@ impl<T> Rows<T> {
 
     /// The row that a level is of: each begins with a repetition of 0.
     fn row_of(&self, level: usize) -> usize {
-        match self.repetitions.get(..=level) {
-            Some(levels) => levels.iter().filter(|level| **level == 0).count().saturating_sub(1),
-            None if self.repetitions.is_empty() => level,
-            None => self.repetitions.iter().filter(|level| **level == 0).count().saturating_sub(1),
+        if self.repetitions.is_empty() {
+            return level;
         }
+        let levels = &self.repetitions[..self.repetitions.len().min(level + 1)];
+        levels.iter().filter(|level| **level == 0).count().saturating_sub(1)
     }
 }

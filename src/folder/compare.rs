@@ -78,10 +78,17 @@ pub(super) fn all(
             }
         })?;
     }
-    match stored.map_or(Ok(0), |mut stored| stored.left()).map_err(fail)? {
-        0 => Ok(()),
-        _ => Err(lost(place, file, done)),
-    }
+    caught(|| {
+        let mut stored = match stored {
+            Some(stored) => stored,
+            // The image has no row at all.
+            None => Cells::open(place.open(&file.name)?).map_err(fail)?,
+        };
+        match stored.left().map_err(fail)? {
+            0 => Ok(()),
+            _ => Err(lost(place, file, done)),
+        }
+    })
 }
 
 /// A batch as it would be stored.

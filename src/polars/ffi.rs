@@ -2,9 +2,10 @@
 
 use std::mem::transmute;
 
+use arrow_array::cast::AsArray;
 use arrow_array::ffi::{FFI_ArrowArray, FFI_ArrowSchema, to_ffi};
-use arrow_array::{Array, RecordBatch};
-use polars::prelude::{Column, DataFrame, IntoColumn, PolarsResult, Series};
+use arrow_array::{Array, ArrayRef, RecordBatch};
+use polars::prelude::{Column, DataFrame, IntoColumn, PolarsResult, Series, StringChunked};
 use polars_arrow::ffi::{ArrowArray, ArrowSchema, import_array_from_c, import_field_from_c};
 
 use crate::Error;
@@ -35,6 +36,14 @@ pub fn data_frame(batch: &RecordBatch) -> PolarsResult<DataFrame> {
 pub(super) fn column(name: &str, array: &dyn Array) -> PolarsResult<Column> {
     let (array, schema) = to_ffi(&array.to_data()).map_err(Error::from)?;
     Ok(Series::from_arrow(name.into(), import(array, schema)?)?.into_column())
+}
+
+/// A dictionary of strings as a column of strings: Polars' own categories are a feature of its, which takes minutes.
+pub(super) fn strings(name: &str, array: &ArrayRef) -> PolarsResult<Column> {
+    let keyed = array.as_any_dictionary();
+    let names = keyed.values().as_string::<i32>();
+    let strings: StringChunked = keyed.normalized_keys().into_iter().map(|key| Some(names.value(key))).collect();
+    Ok(strings.with_name(name.into()).into_column())
 }
 
 fn import(array: FFI_ArrowArray, schema: FFI_ArrowSchema) -> PolarsResult<Box<dyn polars_arrow::array::Array>> {

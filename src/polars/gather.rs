@@ -9,9 +9,9 @@ use polars::prelude::*;
 use super::ffi;
 use crate::encode::{Column as TableColumn, Encoder};
 use crate::schema::{TableInfo, schema};
-use crate::source::{AnySource, Region};
+use crate::source::Decoded;
 use crate::take::PatchTaker;
-use crate::{BufferPool, Error, Layout, PatchScan, Result};
+use crate::{Error, Layout, PatchScan, Result};
 
 /// The patches of the windows with these ids, in the layout and type of the scan: any window of the grid, whatever the
 /// rows of the scan. Null ids give null patches.
@@ -66,6 +66,41 @@ fn check_ids(name: &str, dtype: &DataType) -> PolarsResult<()> {
     polars_bail!(SchemaMismatch: "window ids: column {name:?} is of type {dtype}, expected integers");
 }
 
+/// What `gather` makes of a column of ids, of which there are so many: ids of any integer type, null where these are.
+pub(super) fn by_ids(
+    ids: &Column,
+    windows: u64,
+    dtype: &DataType,
+    gather: impl Fn(&[u64], &str) -> PolarsResult<Column>,
+) -> PolarsResult<Column> {
+    check_ids(ids.name(), ids.dtype())?;
+    let name = ids.name();
+    let ids = ids.as_materialized_series();
+    if ids.dtype().is_signed_integer()
+        && let Some(id) = ids.min::<i64>()?.filter(|&id| id < 0)
+    {
+        polars_bail!(ComputeError: "window: no window {id}: there are {windows}");
+    }
+    let ids = ids.strict_cast(&DataType::UInt64)?.rechunk();
+    let ids = ids.u64()?;
+    if ids.null_count() == ids.len() {
+        return Ok(Column::full_null(name.clone(), ids.len(), dtype));
+    }
+    if ids.null_count() == 0 {
+        return gather(ids.cont_slice()?, name);
+    }
+    let wanted: Vec<u64> = ids.iter().flatten().collect();
+    let mut place = 0;
+    let places: IdxCa = ids
+        .iter()
+        .map(|id| {
+            place += IdxSize::from(id.is_some());
+            id.map(|_| place - 1)
+        })
+        .collect();
+    gather(&wanted, name)?.take(&places)
+}
+
 /// How many patches all queries over this scan and its clones have gathered so far: what a query really costs, whatever
 /// its plan says.
 ///
@@ -91,7 +126,7 @@ struct Gather {
     encoder: Arc<Encoder>,
     dtype: DataType,
     /// What a source that is decoded as a whole gave: once, not once a thread.
-    decoded: Mutex<Option<AnySource>>,
+    decoded: Decoded,
     /// One a thread that ever gathered at the same time as others.
     idle: Mutex<Vec<PatchTaker>>,
 }
@@ -112,38 +147,13 @@ impl Gather {
         let none = arrow_array::new_empty_array(encoder.schema.field(0).data_type());
         let dtype =
             ffi::column("patch", &none).map_err(|error| Error::argument("dtype", error.to_string()))?.dtype().clone();
-        let (decoded, idle) = (Mutex::new(None), Mutex::new(Vec::new()));
+        let (decoded, idle) = (Decoded::default(), Mutex::new(Vec::new()));
         Ok(Self { scan: scan.clone(), encoder: Arc::new(encoder), dtype, decoded, idle })
     }
 
     /// The patches of a column of ids.
     fn patches(&self, ids: &Column) -> PolarsResult<Column> {
-        check_ids(ids.name(), ids.dtype())?;
-        let name = ids.name();
-        let ids = ids.as_materialized_series();
-        if ids.dtype().is_signed_integer()
-            && let Some(id) = ids.min::<i64>()?.filter(|&id| id < 0)
-        {
-            polars_bail!(ComputeError: "window: no window {id}: there are {}", self.encoder.grid.windows());
-        }
-        let ids = ids.strict_cast(&DataType::UInt64)?.rechunk();
-        let ids = ids.u64()?;
-        if ids.null_count() == ids.len() {
-            return Ok(Column::full_null(name.clone(), ids.len(), &self.dtype));
-        }
-        if ids.null_count() == 0 {
-            return self.gather(name, ids.cont_slice()?);
-        }
-        let wanted: Vec<u64> = ids.iter().flatten().collect();
-        let mut place = 0;
-        let places: IdxCa = ids
-            .iter()
-            .map(|id| {
-                place += IdxSize::from(id.is_some());
-                id.map(|_| place - 1)
-            })
-            .collect();
-        self.gather(name, &wanted)?.take(&places)
+        by_ids(ids, self.encoder.grid.windows(), &self.dtype, |ids, name| self.gather(name, ids))
     }
 
     fn gather(&self, name: &str, ids: &[u64]) -> PolarsResult<Column> {
@@ -162,17 +172,7 @@ impl Gather {
 
     fn taker(&self) -> Result<PatchTaker> {
         let source = self.scan.source();
-        let whole = Region::whole(&source.info().shape);
-        if !source.info().resident || source.view().is_some() || whole.pixels() == 0 || !self.encoder.needs_pixels() {
-            return PatchTaker::new(&**source, self.encoder.clone());
-        }
-        // Other threads wait for the one that decodes.
-        let mut decoded = self.decoded.lock().unwrap_or_else(PoisonError::into_inner);
-        let image = match &*decoded {
-            Some(image) => image.clone(),
-            None => decoded.insert(source.open(&BufferPool::new(0))?.read(&whole)?.into()).clone(),
-        };
-        drop(decoded);
-        PatchTaker::new(&*image, self.encoder.clone())
+        let source = if self.encoder.needs_pixels() { self.decoded.of(source)? } else { source.clone() };
+        PatchTaker::new(&*source, self.encoder.clone())
     }
 }

@@ -44,6 +44,7 @@
 //! pixel. Layout `tensor` becomes the nested `Array(T, shape)`. Layout `columns` is read when the frame is made; its
 //! columns are slices of the image all the same.
 
+pub mod collection;
 mod coords;
 mod error;
 mod ffi;

@@ -143,13 +143,12 @@ impl Selection {
         let step = Step::Sample { count, seed };
         if count.saturating_mul(64) > order.len() {
             // A bitmap takes less than a list.
-            let set = IdSet::of((0..count).map(|place| order.get(place)), order.len())?;
+            let set = IdSet::of(order.numbers(count), order.len())?;
             return Ok(self.then(rows, Map::Pick(Arc::new(set)), count, step));
         }
         let mut list = reserved(count)?;
         order.extend(0..count, &mut list);
-        list.sort_unstable();
-        Ok(self.then(rows, Map::List(list.into()), count, step))
+        Ok(self.then(rows, Map::List(sorted_even(list).into()), count, step))
     }
 
     /// The windows of a list, in its order.
@@ -217,6 +216,36 @@ impl Map {
             Map::Permute(order) => order.get(row),
         }
     }
+}
+
+/// Numbers that are spread evenly over their range, as those of a permutation are, in rising order: each is put about
+/// where it belongs, in one pass, and moved by a few places in another.
+fn sorted_even(list: Vec<u64>) -> Vec<u64> {
+    let last = list.iter().max().map_or(0, |&max| u128::from(max) + 1);
+    let count = list.len() as u128;
+    // A part a number; shifts are exact enough, so that parts rise with the numbers.
+    let shift = (0..64).find(|shift| last >> shift <= count.max(1)).unwrap_or(63);
+    let part = |number: u64| (number >> shift) as usize;
+    let mut next = vec![0u64; (last >> shift) as usize + 1];
+    list.iter().for_each(|&number| next[part(number)] += 1);
+    let mut before = 0;
+    for next in &mut next {
+        before += std::mem::replace(next, before);
+    }
+    let mut sorted = vec![0; list.len()];
+    for number in list {
+        let next = &mut next[part(number)];
+        sorted[*next as usize] = number;
+        *next += 1;
+    }
+    for i in 1..sorted.len() {
+        let mut at = i;
+        while at > 0 && sorted[at - 1] > sorted[at] {
+            sorted.swap(at - 1, at);
+            at -= 1;
+        }
+    }
+    sorted
 }
 
 /// A list with room for so many ids.

@@ -14,8 +14,8 @@ const PREFIX_BYTES: usize = 200;
 
 /// What tells temporary files from others, before and behind the letters that tell them from each other.
 const MARK: &str = ".windrow-";
-const ENDING: &str = ".tmp";
-const LETTERS: usize = 6;
+pub(super) const ENDING: &str = ".tmp";
+pub(super) const LETTERS: usize = 6;
 
 /// How often a new temporary file is tried: another process may take it for one of a dead run before it is locked.
 const TRIES: usize = 16;
@@ -156,7 +156,7 @@ pub(crate) fn is_at(path: &Path, file: &File) -> bool {
 }
 
 /// What a name stands for. A link stays a link: what it points to is replaced, or made if it is not there.
-fn follow(name: &Path) -> io::Result<PathBuf> {
+pub(super) fn follow(name: &Path) -> io::Result<PathBuf> {
     let mut target = name.to_owned();
     for _ in 0..MOST_LINKS {
         if !target.is_symlink() {
@@ -204,7 +204,7 @@ fn check(name: &Path, target: &Path) -> io::Result<Option<fs::Metadata>> {
 }
 
 /// The folder that a file is in.
-fn folder_of(path: &Path) -> &Path {
+pub(super) fn folder_of(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if parent != Path::new("") => parent,
         _ => Path::new("."),
@@ -212,7 +212,7 @@ fn folder_of(path: &Path) -> &Path {
 }
 
 /// What the names of temporary files of `target` begin with.
-fn prefix(target: &Path) -> String {
+pub(super) fn prefix(target: &Path) -> String {
     let name = target.file_name().unwrap_or_default().to_string_lossy();
     if name.len() <= PREFIX_BYTES {
         return format!(".{name}{MARK}");

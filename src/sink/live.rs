@@ -55,7 +55,10 @@ pub(crate) fn abandon() -> bool {
         return false;
     }
     for path in &live.paths {
-        let _ = std::fs::remove_file(path);
+        let removed = std::fs::remove_file(path);
+        if removed.is_err() && path.is_dir() {
+            let _ = std::fs::remove_dir_all(path);
+        }
     }
     // Never unlocked again.
     std::mem::forget(live);

@@ -8,6 +8,8 @@ pub(crate) mod atomic;
 pub(crate) mod cloud;
 mod codec;
 mod compression;
+#[cfg(feature = "zarr")]
+pub(crate) mod folder;
 #[cfg(feature = "ipc")]
 pub mod ipc;
 pub(crate) mod live;

@@ -7,6 +7,8 @@
 #[cfg(feature = "npz")]
 mod archive;
 mod bands;
+#[cfg(any(feature = "polars", feature = "datafusion"))]
+mod decoded;
 mod dense;
 mod file;
 mod format;
@@ -41,6 +43,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub(crate) use bands::{Band, Bands, band_bytes, pass_bytes};
+#[cfg(any(feature = "polars", feature = "datafusion"))]
+pub(crate) use decoded::Decoded;
 pub use georeference::{Crs, Georeference, PixelIs};
 pub use identity::Identity;
 #[cfg(feature = "image")]

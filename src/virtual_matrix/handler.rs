@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::fill::Filler;
 use super::region::{HUGE, Region};
 use super::slots::Slots;
-use super::streams::Streams;
+use super::streams::{Streams, Touch};
 use super::uffd::Uffd;
 use crate::{Error, Result};
 
@@ -33,8 +33,23 @@ pub(super) struct Handler {
     next: usize,
     streams: Streams,
     /// Chunks that will be touched soon, as it seems.
-    jobs: VecDeque<Range<usize>>,
+    jobs: VecDeque<Job>,
 }
+
+/// Chunks to be made, in order.
+struct Job {
+    chunks: Range<usize>,
+    /// Whether their reader has gone further than all slots reach, and so won't find again what it left behind.
+    passing: bool,
+}
+
+/// The most bytes that are made ahead of all readers together, and of one that only passes by.
+const AHEAD: usize = 32 << 20;
+const AHEAD_PASSING: usize = 6 << 20;
+
+/// How far behind a reader that passes by its slots are taken again: more than is made ahead of it, and less than the last
+/// cache of most machines, so that they are written and read there.
+const BEHIND: usize = 2 * AHEAD_PASSING;
 
 /// What went wrong, for the last words of the process.
 #[derive(Debug, thiserror::Error)]
@@ -66,7 +81,12 @@ impl Handler {
             slot_of: vec![NONE; chunks],
             chunk_in: vec![NONE; count],
             next: 0,
-            streams: Streams::default(),
+            streams: Streams::new(
+                (AHEAD / chunk).min(count / 8),
+                (AHEAD_PASSING / chunk).max(1),
+                count,
+                (HUGE / chunk).max(1),
+            ),
             jobs: VecDeque::new(),
         }
     }
@@ -93,13 +113,10 @@ impl Handler {
                 }
                 self.demand(address - start)?;
             }
-            if let Some(job) = self.jobs.pop_front() {
-                let piece = self.piece(&job);
-                let rest = piece.end..job.end;
-                self.make(piece)?;
-                if !rest.is_empty() {
-                    self.jobs.push_back(rest);
-                }
+            if let Some(job) = self.jobs.pop_front()
+                && let Some(rest) = self.begin(job)?
+            {
+                self.jobs.push_back(rest);
             }
         }
     }
@@ -110,23 +127,22 @@ impl Handler {
         if self.slot_of[chunk] != NONE {
             return self.again(at);
         }
-        let expected = self.jobs.iter().position(|job| job.contains(&chunk)).and_then(|i| self.jobs.remove(i));
-        let run = match expected {
-            Some(job) => chunk..job.end,
-            None => {
-                let beside = chunk > 0 && self.slot_of[chunk - 1] != NONE;
-                let most = (32 << 20) / self.chunk;
-                let window = self.streams.touch(chunk, beside, most.min(self.chunk_in.len() / 8));
-                chunk..(chunk + window).min(self.slot_of.len())
-            }
-        };
-        let piece = self.piece(&run);
-        let rest = piece.end..run.end;
-        self.make(piece)?;
-        if !rest.is_empty() {
+        let expected = self.jobs.iter().position(|job| job.chunks.contains(&chunk)).and_then(|i| self.jobs.remove(i));
+        let beside = chunk > 0 && self.slot_of[chunk - 1] != NONE;
+        let Touch { window, passing } = self.streams.touch(chunk, beside, expected.map(|job| job.chunks.end));
+        let job = Job { chunks: chunk..(chunk + window).min(self.slot_of.len()), passing };
+        if let Some(rest) = self.begin(job)? {
             self.jobs.push_front(rest);
         }
         Ok(())
+    }
+
+    /// Makes the first piece of a job; gives the rest of it.
+    fn begin(&mut self, job: Job) -> Result<Option<Job>, Failure> {
+        let piece = self.piece(&job.chunks);
+        let rest = piece.end..job.chunks.end;
+        self.make(piece, job.passing)?;
+        Ok((!rest.is_empty()).then_some(Job { chunks: rest, ..job }))
     }
 
     /// Somebody waits for a byte of a chunk that is there: it came after they were told of, or somebody else has told the
@@ -153,7 +169,7 @@ impl Handler {
     }
 
     /// Makes those of these chunks that are not there, in slots that other chunks leave.
-    fn make(&mut self, chunks: Range<usize>) -> Result<(), Failure> {
+    fn make(&mut self, chunks: Range<usize>, passing: bool) -> Result<(), Failure> {
         let mut first = chunks.start;
         while first < chunks.end {
             if self.slot_of[first] != NONE {
@@ -161,22 +177,18 @@ impl Handler {
                 continue;
             }
             let missing = self.slot_of[first..chunks.end].iter().take_while(|&&slot| slot == NONE).count();
-            self.make_missing(first..first + missing)?;
+            self.make_missing(first..first + missing, passing)?;
             first += missing;
         }
         Ok(())
     }
 
-    fn make_missing(&mut self, chunks: Range<usize>) -> Result<(), Failure> {
+    fn make_missing(&mut self, chunks: Range<usize>, passing: bool) -> Result<(), Failure> {
         let count = chunks.len();
-        if count * self.chunk >= HUGE {
-            // Then a huge page holds them, and shows them as one.
-            self.next = self.next.next_multiple_of(count);
-        }
-        if self.next + count > self.chunk_in.len() {
-            self.next = 0;
-        }
-        let slots = self.next..self.next + count;
+        let slots = match self.left_behind(&chunks).filter(|_| passing) {
+            Some(slots) => slots,
+            None => self.in_turn(count),
+        };
         self.evict(slots.clone())?;
         let (at, len) = (chunks.start * self.chunk, count * self.chunk);
         let memory = self.slots.memory(slots.start * self.chunk, len)?;
@@ -188,8 +200,30 @@ impl Handler {
             self.slot_of[chunk] = slot as u32;
             self.chunk_in[slot] = chunk as u32;
         }
-        self.next = slots.end % self.chunk_in.len();
         Ok(())
+    }
+
+    /// The slots whose turn it is.
+    fn in_turn(&mut self, count: usize) -> Range<usize> {
+        if count * self.chunk >= HUGE {
+            // Then a huge page holds them, and shows them as one.
+            self.next = self.next.next_multiple_of(count);
+        }
+        if self.next + count > self.chunk_in.len() {
+            self.next = 0;
+        }
+        let slots = self.next..self.next + count;
+        self.next = slots.end % self.chunk_in.len();
+        slots
+    }
+
+    /// The slots of the chunks that lie some way before these, if they are all there, side by side.
+    fn left_behind(&self, chunks: &Range<usize>) -> Option<Range<usize>> {
+        let before = chunks.start.checked_sub(BEHIND / self.chunk)?;
+        let first = self.slot_of[before];
+        let slots = first as usize..first as usize + chunks.len();
+        let there = self.chunk_in.get(slots.clone())?.iter().zip(before..).all(|(&chunk, at)| chunk as usize == at);
+        (first != NONE && there).then_some(slots)
     }
 
     /// Takes the chunks out of these slots, neighbours together.

@@ -10,39 +10,65 @@ const RECENT: u64 = 512;
 struct Stream {
     /// The chunk that they touch next, if they go on.
     next: usize,
-    /// Chunks that were made for them the last time.
+    /// Chunks that were made for them the last time, and since they began.
     window: usize,
+    made: usize,
     last: u64,
 }
 
+/// What to make from a chunk on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Touch {
+    /// How many chunks.
+    pub(super) window: usize,
+    /// Whether their reader has gone so far that nothing is there any more of where they began.
+    pub(super) passing: bool,
+}
+
 /// Who reads in order.
-#[derive(Default)]
 pub(super) struct Streams {
     known: Vec<Stream>,
     touches: u64,
+    /// The most chunks ahead of all readers together, and of one that is only passing.
+    most: usize,
+    most_passing: usize,
+    /// Readers that had more chunks are passing.
+    slots: usize,
+    /// Chunks that a huge page holds: what is made ahead ends where one does.
+    huge: usize,
 }
 
 impl Streams {
+    pub(super) fn new(most: usize, most_passing: usize, slots: usize, huge: usize) -> Self {
+        Self { known: Vec::new(), touches: 0, most, most_passing, slots, huge }
+    }
+
     /// How many chunks to make from this one on, which is not there: one if it stands alone, and twice as many each time
-    /// that a stream goes on, up to `most` for all streams together. `beside`: the chunk before is there.
-    pub(super) fn touch(&mut self, chunk: usize, beside: bool, most: usize) -> usize {
+    /// that a stream goes on. `beside`: the chunk before is there. `expected`: it was going to be made, together with all
+    /// up to that one, and its reader was faster.
+    pub(super) fn touch(&mut self, chunk: usize, beside: bool, expected: Option<usize>) -> Touch {
         self.touches += 1;
         let touches = self.touches;
         let active = self.known.iter().filter(|stream| stream.last + RECENT > touches && stream.window > 1).count();
-        let most = (most / active.max(1)).max(1);
-        let next = |window: usize| Stream { next: chunk + window, window, last: touches };
-        if let Some(stream) = self.known.iter_mut().find(|stream| stream.next == chunk) {
+        let most = (self.most / active.max(1)).max(1);
+        let at = expected.unwrap_or(chunk);
+        if let Some(stream) = self.known.iter_mut().find(|stream| stream.next == at) {
+            let passing = stream.made >= self.slots;
+            let most = if passing { most.min(self.most_passing) } else { most };
             let window = (stream.window * 2).min(most);
-            *stream = next(window);
-            return window;
+            let end = chunk + window;
+            let next = if window >= self.huge { end / self.huge * self.huge } else { end }.max(at);
+            *stream = Stream { next, window, made: stream.made + (next - at), last: touches };
+            return Touch { window: next - chunk, passing };
         }
-        let window = if beside { 2.min(most) } else { 1 };
+        let window = if beside { 2.min(most) } else { 1 }.max(at - chunk);
+        let stream = Stream { next: chunk + window, window, made: window, last: touches };
         if self.known.len() < MOST {
-            self.known.push(next(window));
+            self.known.push(stream);
         } else if let Some(oldest) = self.known.iter_mut().min_by_key(|stream| stream.last) {
-            *oldest = next(window);
+            *oldest = stream;
         }
-        window
+        Touch { window, passing: false }
     }
 }
 
@@ -52,26 +78,58 @@ mod tests {
 
     #[test]
     fn streams_grow_and_single_touches_do_not() {
-        let mut streams = Streams::default();
-        assert_eq!([7, 500, 20].map(|chunk| streams.touch(chunk, false, 64)), [1, 1, 1]);
+        let mut streams = Streams::new(64, 64, 1000, 1);
+        assert_eq!([7, 500, 20].map(|chunk| streams.touch(chunk, false, None).window), [1, 1, 1]);
         let mut chunk = 8;
         for window in [2, 4, 8, 16, 32, 64, 64] {
-            assert_eq!(streams.touch(chunk, true, 64), window);
+            assert_eq!(streams.touch(chunk, true, None), Touch { window, passing: false });
             chunk += window;
         }
         // Two streams share what may be made ahead.
-        assert_eq!(streams.touch(501, true, 64), 2);
-        assert_eq!(streams.touch(chunk, true, 64), 32);
+        assert_eq!(streams.touch(501, true, None).window, 2);
+        assert_eq!(streams.touch(chunk, true, None).window, 32);
+    }
+
+    #[test]
+    fn who_waits_for_what_comes_is_not_let_wait_again() {
+        let mut streams = Streams::new(16, 4, 40, 1);
+        streams.touch(0, false, None);
+        let mut chunk = 1;
+        let mut passing = false;
+        for _ in 0..20 {
+            let touch = streams.touch(chunk, true, None);
+            // In the midst of what is made for it, the reader is there already.
+            let middle = chunk + touch.window / 2;
+            let more = streams.touch(middle, true, Some(chunk + touch.window));
+            assert!(middle + more.window >= chunk + touch.window);
+            assert!(more.window <= if more.passing { touch.window.max(4) } else { 16 });
+            chunk = middle + more.window;
+            assert!(more.passing >= passing, "who passes goes on");
+            passing = more.passing;
+        }
+        assert!(passing);
+    }
+
+    #[test]
+    fn windows_end_where_huge_pages_do() {
+        let mut streams = Streams::new(31, 24, 1000, 8);
+        let mut chunk = 5;
+        let mut ends = Vec::new();
+        for _ in 0..8 {
+            chunk += streams.touch(chunk, true, None).window;
+            ends.push(chunk);
+        }
+        assert_eq!(ends, [7, 11, 16, 32, 56, 80, 104, 128]);
     }
 
     #[test]
     fn many_streams_are_told_apart() {
-        let mut streams = Streams::default();
+        let mut streams = Streams::new(640, 640, 10_000, 1);
         for column in 0..64 {
-            assert_eq!(streams.touch(column * 100, false, 16), 1);
+            assert_eq!(streams.touch(column * 100, false, None).window, 1);
         }
         for column in 0..64 {
-            assert!(streams.touch(column * 100 + 1, true, 640) >= 2);
+            assert!(streams.touch(column * 100 + 1, true, None).window >= 2);
         }
     }
 }

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import tifffile
+import zarr
 from harness import DATA, MIB, WINDROW, export, measured, read_arrow, windrow
 from PIL import Image
 from reference import windows
@@ -31,6 +32,8 @@ def fold(values: Path, out: Path, *args: object) -> np.ndarray:
 def read(path: Path) -> np.ndarray:
     if path.suffix == ".npy":
         return np.load(path)
+    if path.suffix == ".zarr":
+        return zarr.open_array(path, mode="r")[...]
     return tifffile.imread(path) if path.suffix == ".tif" else np.asarray(Image.open(path))
 
 
@@ -59,7 +62,7 @@ GEO = [
 
 @pytest.mark.parametrize("layout", ["tensor", "fixed-shape-tensor", "binary"])
 @pytest.mark.parametrize("kind", ["parquet", "arrow", "arrows", "folder"])
-@pytest.mark.parametrize("out", ["out.npy", "out.tif", "out.png"])
+@pytest.mark.parametrize("out", ["out.npy", "out.tif", "out.png", "out.zarr"])
 def test_the_way_there_and_back(kind: str, layout: str, out: str, tmp_path: Path) -> None:
     table = tmp_path / ("parts/" if kind == "folder" else f"table.{kind}")
     more = ["--files", "3"] if kind == "folder" else []
@@ -180,7 +183,7 @@ def test_a_pipe_in_order_needs_a_few_lines(tmp_path: Path) -> None:
         table = tmp_path / "table.arrows"
         export(tmp_path / "image.tif", table, *args)
         whole = fold(table, tmp_path / "whole.npy")
-        for out in ("out.npy", "out.tif"):
+        for out in ("out.npy", "out.tif", "out.zarr"):
             for memory in ("9kB", "20kB", "100kB"):
                 with table.open("rb") as stream:
                     run = windrow("fold", "-", "-q", "-o", tmp_path / out, "--memory", memory, stdin=stream)
@@ -254,6 +257,39 @@ def test_files_of_every_type(dtype: str, tmp_path: Path) -> None:
             np.testing.assert_array_equal(got, values)
         got = fold(table, tmp_path / "out.tif")
         np.testing.assert_array_equal(got, values)
+        got = fold(table, tmp_path / "out.zarr")
+        assert got.dtype == values.dtype
+        np.testing.assert_array_equal(got, values)
+
+
+def test_an_array_of_zarr(image: np.ndarray, scene: Path, tmp_path: Path) -> None:
+    """What it says of itself; it replaces an array, and nothing else, and is whole or not there."""
+    table = export(scene, tmp_path / "table.parquet", "--window", "4x4")
+    for _ in range(2):
+        np.testing.assert_array_equal(fold(table, tmp_path / "out.zarr"), image)
+    array = zarr.open_array(tmp_path / "out.zarr", mode="r")
+    assert (array.metadata.zarr_format, array.metadata.dimension_names) == (3, ("y", "x"))
+    assert [codec.to_dict()["name"] for codec in array.metadata.codecs] == ["bytes", "zstd"]
+    # Our own reader has the same.
+    again = export(tmp_path / "out.zarr", tmp_path / "again.parquet", "--window", "4x4")
+    np.testing.assert_array_equal(fold(again, tmp_path / "again.npy"), image)
+    # Chunks on all axes, of many lines each.
+    wide = np.random.default_rng(0).integers(0, 9, (700, 9000), np.uint8)
+    np.save(tmp_path / "wide.npy", wide)
+    table = export(tmp_path / "wide.npy", tmp_path / "wide.parquet", "--window", "50x50", "--step", "50")
+    np.testing.assert_array_equal(fold(table, tmp_path / "wide.zarr", "--memory", "1MB"), wide)
+    assert zarr.open_array(tmp_path / "wide.zarr", mode="r").chunks == (256, 3000)
+    # A group is no array: what is in it stays.
+    zarr.create_group(tmp_path / "group.zarr").create_array("kept", shape=(3,), dtype="u1")[:] = 7
+    assert "something else in it" in bad(tmp_path, table, out="group.zarr")
+    assert zarr.open_group(tmp_path / "group.zarr", mode="r")["kept"][0] == 7
+    # An error on the way leaves nothing, and what was there.
+    rows = pq.read_table(table)
+    broken = rows.set_column(0, "window", pa.array([*range(len(rows) - 1), 10**9], pa.uint64()))
+    pq.write_table(broken, tmp_path / "broken.parquet", row_group_size=500)
+    assert "no window" in bad(tmp_path, tmp_path / "broken.parquet", out="none.zarr")
+    assert "no window" in bad(tmp_path, tmp_path / "broken.parquet", out="wide.zarr")
+    np.testing.assert_array_equal(read(tmp_path / "wide.zarr"), wide)
 
 
 def test_channels_first_and_volumes(tmp_path: Path) -> None:
@@ -263,8 +299,9 @@ def test_channels_first_and_volumes(tmp_path: Path) -> None:
         table = export(tmp_path / "image.npy", tmp_path / "table.parquet", *args)
         # The mean of a few equal numbers may be off in its last place.
         np.testing.assert_allclose(fold(table, tmp_path / "out.npy"), values, rtol=1e-15)
-        got = fold(table, tmp_path / "out.npy", "--memory", "3kB")
-        np.testing.assert_allclose(got, values, rtol=1e-15)
+        for out in ("out.npy", "out.zarr"):
+            got = fold(table, tmp_path / out, "--memory", "3kB")
+            np.testing.assert_allclose(got, values, rtol=1e-15)
 
 
 def bad(tmp_path: Path, values: Path, *args: object, out: str = "out.npy") -> str:
@@ -322,7 +359,7 @@ def test_bad_input_is_told(image: np.ndarray, scene: Path, tmp_path: Path) -> No
         (["--like", tmp_path / "none.parquet"], "none.parquet: cannot open"),
     ]:
         assert part in bad(tmp_path, good, *args), part
-    assert "its ending is none of .npy, .tif, .png" in bad(tmp_path, good, out="out.jpg")
+    assert "its ending is none of .npy, .tif, .png, .zarr" in bad(tmp_path, good, out="out.jpg")
     assert "is the file of values itself" in bad(tmp_path, table, out="table.parquet")
     image_copy = tmp_path / "image.tif"
     image_copy.write_bytes(scene.read_bytes())
@@ -364,7 +401,7 @@ def test_an_image_larger_than_memory(tmp_path: Path) -> None:
     np.save(tmp_path / "image.npy", image)
     table = export(tmp_path / "image.npy", tmp_path / "table.parquet", "--window", "32x32", "--step", "16")
     environment = {**os.environ, "MALLOC_ARENA_MAX": "2"}
-    for out in ("out.npy", "out.tif"):
+    for out in ("out.npy", "out.tif", "out.zarr"):
         run = measured("fold", table, "-q", "-o", tmp_path / out, "--memory", "64MiB", env=environment)
         assert run.code == 0, run.stderr
         # The program itself has up to 48 MiB, with a query engine in it.

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
+import rasterio
 import tifffile
 from harness import MIB, WINDROW, export, measured, read_arrow, windrow
 from reference import windows
@@ -95,6 +96,45 @@ def test_pixels_are_those_of_numpy(image: Path, tmp_path: Path) -> None:
     np.testing.assert_allclose(got["mean"].to_numpy(), flat.mean(1), rtol=1e-12)
     np.testing.assert_allclose(got["std"].to_numpy(), flat.std(1), rtol=1e-12)
     np.testing.assert_allclose(got["q"].to_numpy(), np.quantile(flat, 0.9, axis=1), rtol=1e-12)
+
+
+def test_files_are_opened_as_on_the_command_line(tmp_path: Path) -> None:
+    pages = np.random.default_rng(5).integers(0, 4000, (3, 20, 30), dtype="uint16")
+    (tmp_path / "scene.bin").write_bytes(b"head" + pages.astype("<u2").tobytes())
+    np.savez(tmp_path / "scene.npz", a=pages[0], b=pages)
+    tifffile.imwrite(tmp_path / "scene.tif", pages, photometric="minisblack")
+    query = "select sum(patch_sum(patch)) as total, count(*) as n from t where x < 4"
+    totals = {}
+    for table in ["bin,raw=u16le:3x20x30@4", "npz,member=b", "tif,stack=true"]:
+        answer = sql(query, tmp_path / "a.arrow", f"t={tmp_path}/scene.{table},window=2x4x5").to_pylist()
+        totals[table] = (answer[0]["total"], answer[0]["n"])
+    patches = np.lib.stride_tricks.sliding_window_view(pages, (2, 4, 5))[:, :, :4]
+    assert set(totals.values()) == {(patches.sum(), patches.size // 40)}, totals
+    call = f"patches('{tmp_path}/scene.bin', window => '2x4x5', raw => 'u16le:3x20x30@4')"
+    assert sql(f"select count(*) as n from {call}", tmp_path / "a.arrow")["n"].to_pylist() == [2 * 17 * 26]
+    run = windrow("sql", "select 1 from t", "--table", f"t={tmp_path}/scene.bin,window=2x2,raw=u16")
+    assert run.returncode == 1 and run.stderr.startswith(b"windrow: --raw: ") and run.stderr.count(b"\n") == 1
+
+
+def test_places_on_the_map(tmp_path: Path) -> None:
+    pixels = np.arange(40 * 50, dtype="uint16").reshape(40, 50)
+    with rasterio.open(
+        tmp_path / "scene.tif",
+        "w",
+        driver="GTiff",
+        height=40,
+        width=50,
+        count=1,
+        dtype="uint16",
+        crs="EPSG:32633",
+        transform=rasterio.Affine(10.0, 0.0, 399_960.0, 0.0, -10.0, 4_600_020.0),
+    ) as file:
+        file.write(pixels, 1)
+    query = "select y, x, easting, northing from t where easting > 400300 and northing > 4599950 order by window"
+    answer = sql(query, tmp_path / "a.arrow", f"t={tmp_path}/scene.tif,window=4x4,coords=map").to_pylist()
+    inside = [(y, x) for y in range(37) for x in range(47) if 10 * (x + 2) > 340 and 10 * (y + 2) < 70]
+    assert [(row["y"], row["x"]) for row in answer] == inside
+    assert answer[0]["easting"] == 399_960 + 10 * (inside[0][1] + 2)
 
 
 def test_labels_are_joined(image: Path, tmp_path: Path) -> None:

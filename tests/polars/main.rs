@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod collection;
 mod errors;
 mod memory;
 mod places;

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ._progress import Progress, watching
 from ._windrow import Batch, Schema, several
 from ._windrow import Collection as Tiles
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 def listed(source: Any, member: str | None) -> list[str] | None:
@@ -119,6 +122,19 @@ class Collection:
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
         """A new stream of all batches as a capsule of the Arrow C stream interface."""
         return self._tiles.stream()
+
+    def lazy(self) -> pl.LazyFrame:
+        """The table as a Polars lazy frame, as `Scan.lazy` is; the column ``image`` has strings. Reads the headers of all
+        images at once, and the pixels of the rows that are left where a query uses them.
+
+        Raises
+        ------
+        ImportError
+            If Polars is not installed.
+        """
+        from ._polars import lazy_tiles
+
+        return lazy_tiles(self)
 
     def write_parquet(
         self, path: str | os.PathLike[str], *, compression: str = "zstd:1", progress: Progress = False

@@ -1,4 +1,4 @@
-"""A scan as a Polars lazy frame.
+"""A scan, or a collection of images, as a Polars lazy frame.
 
 The table is a frame of one column without values; the window ids are its row index, the coordinates expressions over
 the ids, and the patches an elementwise function of the ids. So Polars' own optimizer does every pushdown: a filter on
@@ -24,6 +24,7 @@ except ImportError as error:
 from ._life import called_by_an_engine
 
 if TYPE_CHECKING:
+    from ._collection import Collection
     from ._scan import Scan
 
 #: Polars counts the rows of a frame in 32 bits.
@@ -35,6 +36,9 @@ MORSEL = 100_000
 #: Bytes of patches that are gathered at once, on each thread.
 PIECE_BYTES = 4 << 20
 
+#: The columns that are made of pixels.
+GATHERED = ("label", "valid", "patch")
+
 #: Pieces of one frame: each takes some hundred bytes, for as long as the lazy frame lives.
 FRAME_PIECES = 1 << 13
 
@@ -44,30 +48,44 @@ def lazy(scan: Scan) -> pl.LazyFrame:
     if scan._options["layout"] == "columns":
         # Slices of the image, and so no more than the image.
         return pl.DataFrame(scan).lazy()
-    gathered = [name for name in ("label", "valid", "patch") if name in scan.columns]
-    pixels = "patch" in gathered or "valid" in gathered
-    piece = max(1, PIECE_BYTES // max(1, prod(scan.patch_shape) * scan.dtype.itemsize))
+    gathered = [name for name in GATHERED if name in scan.columns]
     # Two steps: a filter on coordinates is moved below the patches, but not below the coordinates themselves.
-    frame = windows(scan, piece if pixels and piece < MORSEL else None).with_columns(**coordinates(scan))
+    frame = windows(scan._plan.first_row, len(scan), morsel(scan))
+    if not scan._plan.is_range:
+        frame = frame.with_columns(pl.col("window").map_batches(Ids(scan), return_dtype=pl.UInt64(), is_elementwise=True))
+    frame = frame.with_columns(**coordinates(scan))
     if gathered:
         frame = frame.with_columns(**{name: column(scan, name, "window") for name in gathered})
     return frame.select(scan.columns)
 
 
-def windows(scan: Scan, piece: int | None) -> pl.LazyFrame:
-    """The window ids, as the row index of frames without values. With `piece`, no more than so many at a time go
-    through the query, so that patches are gathered a piece at a time too."""
-    first, count = scan._plan.first_row, len(scan)
+def lazy_tiles(tiles: Collection) -> pl.LazyFrame:
+    """The columns of the collection as a lazy frame."""
+    gathered = [name for name in GATHERED if name in tiles.columns]
+    cheap = [name for name in tiles.columns if name not in gathered and name != "window"]
+    frame = windows(0, len(tiles), morsel(tiles))
+    for names in (cheap, gathered):
+        if names:
+            frame = frame.with_columns(**{name: taken(GatherTiles(tiles, name), "window") for name in names})
+    return frame.select(tiles.columns)
+
+
+def morsel(table: Scan | Collection) -> int | None:
+    """How many rows at a time go through a query, where Polars' own number would be too large."""
+    piece = max(1, PIECE_BYTES // max(1, prod(table.patch_shape) * table.dtype.itemsize))
+    return piece if piece < MORSEL and not {"patch", "valid"}.isdisjoint(table.columns) else None
+
+
+def windows(first: int, count: int, piece: int | None) -> pl.LazyFrame:
+    """So many ids from the first one, as the row index of frames without values. With `piece`, no more than so many at a
+    time go through the query, so that patches are gathered a piece at a time too."""
     most = FRAME_ROWS if piece is None else min(FRAME_ROWS, piece * FRAME_PIECES)
     parts = []
     for start in range(0, max(count, 1), most):
         rows = min(most, count - start)
         frame = nothing(rows).lazy().with_row_index("window") if piece is None else pieces(rows, piece)
         parts.append(frame.select(pl.col("window").cast(pl.UInt64) + pl.lit(first + start, pl.UInt64)))
-    frame = parts[0] if len(parts) == 1 else pl.concat(parts)
-    if scan._plan.is_range:
-        return frame
-    return frame.with_columns(pl.col("window").map_batches(Ids(scan), return_dtype=pl.UInt64(), is_elementwise=True))
+    return parts[0] if len(parts) == 1 else pl.concat(parts)
 
 
 def nothing(rows: int) -> pl.DataFrame:
@@ -122,8 +140,12 @@ def patch(scan: Scan, window: str | pl.Expr) -> pl.Expr:
 
 def column(scan: Scan, name: str, window: str | pl.Expr) -> pl.Expr:
     """A column that is gathered, for the windows with these ids."""
+    return taken(Gather(scan, name), window)
+
+
+def taken(gather: Gather | GatherTiles, window: str | pl.Expr) -> pl.Expr:
+    """What `gather` makes of these ids."""
     ids = pl.col(window) if isinstance(window, str) else window
-    gather = Gather(scan, name)
     return ids.map_batches(gather, return_dtype=gather.dtype, is_elementwise=True)
 
 
@@ -181,3 +203,27 @@ class Gather:
             raise IndexError(f"windows {ids.min()} to {ids.max()}: the scan has {first} to {first + count - 1}")
         # Not a copy: the series lies where the windows were gathered.
         return pl.DataFrame(self.taker.take(ids)).to_series().alias(windows.name)
+
+
+class GatherTiles:
+    """The function under a column of a collection: numbers of rows to values."""
+
+    dtype: pl.DataType
+
+    def __init__(self, tiles: Collection, name: str) -> None:
+        self.tiles, self.name = tiles, name
+        self.taker = tiles._tiles.taker(name)
+        self.dtype = self.gather(pl.Series(name, [], pl.UInt64)).dtype
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return GatherTiles, (self.tiles, self.name)
+
+    def __call__(self, windows: pl.Series) -> pl.Series:
+        with called_by_an_engine():
+            return self.gather(windows)
+
+    def gather(self, windows: pl.Series) -> pl.Series:
+        """The values of these rows."""
+        values = pl.DataFrame(self.taker.take(np.ascontiguousarray(windows.to_numpy()))).to_series()
+        # Each morsel would have categories of its own.
+        return (values.cast(pl.String) if self.name == "image" else values).alias(windows.name)

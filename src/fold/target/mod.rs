@@ -5,6 +5,8 @@ mod npy;
 mod png;
 #[cfg(feature = "tiff")]
 mod tiff;
+#[cfg(feature = "zarr")]
+mod zarr;
 
 use std::ops::Range;
 use std::path::Path;
@@ -14,6 +16,8 @@ use self::npy::NpyTarget;
 use self::png::PngTarget;
 #[cfg(feature = "tiff")]
 use self::tiff::TiffTarget;
+#[cfg(feature = "zarr")]
+use self::zarr::ZarrTarget;
 #[cfg(feature = "tiff")]
 use crate::source::GeoTags;
 use crate::{DType, Error, Result};
@@ -25,6 +29,9 @@ pub(super) struct Picture {
     pub(super) shape: Vec<u64>,
     /// The axis that lines are counted on.
     pub(super) lead: usize,
+    /// The names of the axes.
+    #[cfg_attr(not(feature = "zarr"), expect(dead_code, reason = "only Zarr names axes"))]
+    pub(super) axes: Vec<String>,
     #[cfg(feature = "tiff")]
     pub(super) geo: Option<GeoTags>,
 }
@@ -44,8 +51,9 @@ impl Picture {
             [height, width, channels] if self.lead == 0 => Ok((height, width, channels)),
             _ => {
                 let shape = &self.shape;
-                let message =
-                    format!("an image of shape {shape:?} is no {format}: expected (y, x) or (y, x, c); .npy holds any");
+                let message = format!(
+                    "an image of shape {shape:?} is no {format}: expected (y, x) or (y, x, c); .npy and .zarr hold any"
+                );
                 Err(Error::argument("output", message))
             }
         }
@@ -72,6 +80,8 @@ pub(crate) enum Kind {
     Tiff,
     #[cfg(feature = "image")]
     Png,
+    #[cfg(feature = "zarr")]
+    Zarr,
 }
 
 impl Kind {
@@ -84,8 +94,10 @@ impl Kind {
             "tif" | "tiff" => Ok(Kind::Tiff),
             #[cfg(feature = "image")]
             "png" => Ok(Kind::Png),
+            #[cfg(feature = "zarr")]
+            "zarr" => Ok(Kind::Zarr),
             _ => {
-                let message = format!("{}: its ending is none of .npy, .tif, .png", path.display());
+                let message = format!("{}: its ending is none of .npy, .tif, .png, .zarr", path.display());
                 Err(Error::argument("output", message))
             }
         }
@@ -98,6 +110,8 @@ impl Kind {
             Kind::Tiff => Box::new(TiffTarget::create(path, picture)?),
             #[cfg(feature = "image")]
             Kind::Png => Box::new(PngTarget::create(path, picture)?),
+            #[cfg(feature = "zarr")]
+            Kind::Zarr => Box::new(ZarrTarget::create(path, picture)?),
         })
     }
 }

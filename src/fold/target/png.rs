@@ -40,7 +40,7 @@ impl PngTarget {
         };
         let bytes = picture.line_bytes().saturating_mul(height);
         if bytes > MOST_BYTES || height > u32::MAX.into() || width > u32::MAX.into() {
-            let limit = format!("{MOST_BYTES} bytes; .tif and .npy hold any");
+            let limit = format!("{MOST_BYTES} bytes; .tif, .npy and .zarr hold any");
             return Err(Error::too_large("an image in PNG", format!("{height} by {width}, {bytes} bytes"), limit));
         }
         let cells = crate::BufferPool::new(0).take(bytes as usize)?;
