@@ -2,7 +2,7 @@
 
     pip install -r tests/requirements.txt
     python fuzz/seed.py
-    RUSTC_BOOTSTRAP=1 cargo fuzz run scan_tiff -- -max_total_time=300 -max_len=4096 -rss_limit_mb=1024 -timeout=5
+    fuzz/run.sh 120 scan_tiff
 """
 
 from __future__ import annotations

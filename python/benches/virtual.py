@@ -101,7 +101,8 @@ def forest(s: wr.Scan) -> None:
 
 def estimators(side: int) -> None:
     """Fits of a smaller matrix under a limit of a sixteenth, against fits in memory."""
-    from sklearn import cluster, decomposition, ensemble, linear_model, naive_bayes, neighbors, preprocessing, tree
+    from sklearn import cluster, decomposition, discriminant_analysis, ensemble, linear_model, naive_bayes, neighbors
+    from sklearn import neural_network, preprocessing, svm, tree
 
     warnings.simplefilter("ignore")
     image = np.random.default_rng(0).integers(0, 256, (side, side), dtype=np.uint8)
@@ -116,13 +117,18 @@ def estimators(side: int) -> None:
         "DecisionTreeClassifier": lambda: tree.DecisionTreeClassifier(max_depth=4, random_state=0),
         "HistGradientBoostingClassifier": lambda: ensemble.HistGradientBoostingClassifier(max_iter=5, early_stopping=False),
         "SGDClassifier(shuffle=False)": lambda: linear_model.SGDClassifier(shuffle=False, max_iter=3, tol=None),
+        "MLPClassifier(shuffle=False)": lambda: neural_network.MLPClassifier((8,), shuffle=False, max_iter=2, batch_size=4096),
         "LogisticRegression": lambda: linear_model.LogisticRegression(max_iter=10),
         "KNeighborsClassifier(brute)": lambda: neighbors.KNeighborsClassifier(algorithm="brute"),
         "GaussianNB": lambda: naive_bayes.GaussianNB(),
         "StandardScaler": lambda: preprocessing.StandardScaler(),
         "PCA(4)": lambda: decomposition.PCA(4, random_state=0),
         "MiniBatchKMeans": lambda: cluster.MiniBatchKMeans(4, n_init=1, max_iter=3, random_state=0),
+        "KMeans": lambda: cluster.KMeans(4, n_init=1, max_iter=3, random_state=0),
         "LinearRegression": lambda: linear_model.LinearRegression(),
+        "Ridge": lambda: linear_model.Ridge(),
+        "LinearSVC": lambda: svm.LinearSVC(max_iter=20),
+        "LinearDiscriminantAnalysis": lambda: discriminant_analysis.LinearDiscriminantAnalysis(),
     }
     print(f"{C.nbytes / 2**20:.0f} MiB, at most {limit / 2**20:.0f} MiB of it there")
     print(f"{'estimator':32} {'order':5} {'memory s':>8} {'fault':>6} {'more MiB':>8}")

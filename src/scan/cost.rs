@@ -13,7 +13,7 @@ use crate::{Edge, Grid, PadMode};
 pub(crate) const PROGRAM_BYTES: u64 = if cfg!(feature = "datafusion") {
     42 << 20
 } else if cfg!(feature = "cloud") {
-    12 << 20
+    14 << 20
 } else {
     6 << 20
 };

@@ -30,6 +30,7 @@ mod options;
 mod raw;
 mod region;
 #[cfg(feature = "cloud")]
+#[cfg_attr(not(feature = "tiff"), allow(dead_code, reason = "only TIFF files say what will be read next"))]
 mod remote;
 mod swap;
 #[cfg(feature = "tiff")]

@@ -35,7 +35,7 @@
 //! - Pixels of an array are read when they are needed: leave it as it is, or say [`MatrixOptions::copy_source`].
 //!
 //! Pages that go leave their place in physical memory to the next ones, by remapping; where the system is older than Linux
-//! 5.14, fresh ones are copied to, at about half the speed. Moving pages (`UFFDIO_MOVE`) would need a writable mapping, in
+//! 5.14, fresh ones are copied to, at about a quarter of the speed. Moving pages (`UFFDIO_MOVE`) would need a writable mapping, in
 //! which a stray write is silently lost with its page.
 
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]

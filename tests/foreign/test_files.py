@@ -203,3 +203,28 @@ def test_a_file_that_changes_on_the_way(kind: str, how: str, tmp_path: Path) -> 
         return
     assert process.returncode == 1 and b"changed" in error and error.count(b"\n") == 1, error
     assert os.listdir(folder) == []
+
+
+@pytest.mark.parametrize("kind", ["jpg", "png", "webp", "tif"])
+def test_an_orientation_turns_nothing_and_is_told(kind: str, tmp_path: Path) -> None:
+    y, x = np.mgrid[0:24, 0:40]
+    array = np.stack([y * 9, x * 5, y + x], axis=-1).astype(np.uint8)
+    path, plain = tmp_path / f"turned.{kind}", tmp_path / f"plain.{kind}"
+    for orientation, name in [(6, path), (1, plain)]:
+        if kind == "tif":
+            tags = [(274, "H", 1, orientation, True)]
+            tifffile.imwrite(name, array, photometric="rgb", metadata=None, extratags=tags)
+        else:
+            exif = Image.Exif()
+            exif[274] = orientation
+            Image.fromarray(array).save(name, exif=exif, **({"lossless": True} if kind == "webp" else {}))
+    for command in (["info"], ["info", "--window", "8x8"]):
+        run = windrow(command[0], path, *command[1:])
+        assert run.returncode == 0 and run.stderr.count(b"\n") == 1, run.stderr
+        assert b"turned by 90 degrees clockwise (orientation 6): pixels come as they are stored" in run.stderr
+        assert windrow(command[0], plain, *command[1:]).stderr == b""
+    # As tifffile and Pillow have them, which leave them as they are too; but for Pillow with a TIFF.
+    expected = tifffile.imread(path) if kind == "tif" else np.asarray(Image.open(path))
+    assert expected.shape == (24, 40, 3)
+    got = patches_of(read_arrow(export(path, tmp_path / "out.arrow", "--window", "24x40")), expected.shape)[0]
+    assert np.abs(got.astype(int) - expected).max() <= (4 if kind == "jpg" else 0)

@@ -20,8 +20,8 @@ use crate::{BufferPool, DType, Error, Result, StridedView};
 /// A PNG, JPEG, BMP, GIF (its first frame), WebP, PNM, TGA or QOI file.
 ///
 /// The shape is `(y, x)` for gray and `(y, x, c)` for gray with alpha, RGB and RGBA; the type is `u8`, `u16` or `f32`.
-/// Pixels are the ones stored: a palette is resolved, but an orientation in the metadata turns nothing (as in Pillow;
-/// [`notes`](Source::notes) says so), and no colour profile is applied.
+/// Pixels are the ones stored: a palette is resolved, but an orientation in the metadata turns nothing
+/// ([`notes`](Source::notes) says so), and no colour profile is applied.
 ///
 /// These formats can't be entered in the middle, so a pass decodes the image as a whole, into one buffer.
 ///
