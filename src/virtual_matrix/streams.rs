@@ -55,8 +55,10 @@ impl Streams {
         if let Some(stream) = self.known.iter_mut().find(|stream| stream.next == at) {
             let passing = stream.made >= self.slots;
             let most = if passing { most.min(self.most_passing) } else { most };
-            let window = (stream.window * 2).min(most);
-            let end = chunk + window;
+            // Who may jump about is not made more than what they were going to have.
+            let more = passing || expected.is_none();
+            let window = if more { (stream.window * 2).min(most) } else { stream.window };
+            let end = if more { chunk + window } else { at };
             let next = if window >= self.huge { end / self.huge * self.huge } else { end }.max(at);
             *stream = Stream { next, window, made: stream.made + (next - at), last: touches };
             return Touch { window: next - chunk, passing };
