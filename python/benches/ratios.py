@@ -81,7 +81,7 @@ def main() -> None:
     }
     # In turns, so that a busy moment of the machine hits all of them.
     rates = dict.fromkeys(drains, float("inf"))
-    for _ in range(12):
+    for _ in range(30):
         for name, drain in drains.items():
             rates[name] = min(rates[name], best(drain, 1))
     alone = next(iter(rates.values()))
