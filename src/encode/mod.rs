@@ -10,7 +10,7 @@ mod kernel;
 mod labels;
 mod map;
 mod nodata;
-mod pairs;
+mod packs;
 mod scatter;
 mod shuffle;
 mod stage;
