@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use windrow::{BufferPool, PatchScan, Pixel, StridedView, WindowSpec};
 
-const ROUNDS: usize = 12;
+const ROUNDS: usize = 10;
 const SAMPLE: u64 = 100_000;
 
 fn image<T: Pixel + bytemuck::Pod + From<u8>>(side: usize) -> StridedView {
@@ -74,36 +74,40 @@ fn listed(name: &str, image: &StridedView, window: u64) {
     );
 }
 
-/// An epoch over an image, or as much of it as makes 256 MiB.
+/// An epoch over an image, or as much of it as makes 1 GiB.
 fn shuffled(name: &str, image: &StridedView, window: u64) {
     let scan = PatchScan::new(image.clone(), WindowSpec::new([window, window])).unwrap();
-    let rows = scan.num_rows().min((1 << 28) / scan.explain().row_bytes);
+    let rows = scan.num_rows().min((1 << 30) / scan.explain().row_bytes);
     let first = scan.with_rows(0..rows).unwrap();
-    let [grid, any, arithmetic] =
-        best([&|| drain(&first), &|| drain(&scan.shuffle(1, 0).unwrap().with_rows(0..rows).unwrap()), &|| {
-            black_box(scan.shuffle(1, 0).unwrap().windows(0..rows).unwrap());
-        }]);
-    let rate = |time: f64| rows as f64 / time / 1e6;
+    let ids = scan.shuffle(1, 0).unwrap().windows(0..rows.min(1 << 20)).unwrap();
+    let [grid, any, arithmetic, touched] = best([
+        &|| drain(&first),
+        &|| drain(&scan.shuffle(1, 0).unwrap().with_rows(0..rows).unwrap()),
+        &|| drop(black_box(scan.shuffle(1, 0).unwrap().windows(0..ids.len() as u64).unwrap())),
+        &|| touch(image, &ids, window),
+    ]);
+    let rate = |rows: u64, time: f64| rows as f64 / time / 1e6;
     println!(
-        "shuffled: {name} {window}x{window}: {:.2} of the rate in the grid's order ({:.1} of {:.1} M rows/s; {:.1} M/s of the \
-         order alone, one by one, on one thread)",
+        "shuffled: {name} {window}x{window}: {:.2} of the rate in the grid's order ({:.1} of {:.1} M rows/s; on one thread {:.1} of \
+         the order alone, one by one, and {:.1} only to touch their lines of the cache in it)",
         grid / any,
-        rate(any),
-        rate(grid),
-        rate(arithmetic)
+        rate(rows, any),
+        rate(rows, grid),
+        rate(ids.len() as u64, arithmetic),
+        rate(ids.len() as u64, touched)
     );
 }
 
 /// Reads a byte of every line of the cache that these windows lie in, on one thread: what of a gather is fetching alone.
 fn touch(image: &StridedView, ids: &[u64], window: u64) {
-    let (bytes, side) = (image.buffer().as_slice(), image.shape()[1] as u64);
+    let (bytes, size, side) = (image.buffer().as_slice(), image.dtype().size(), image.shape()[1] as u64);
     let across = side - window + 1;
     let mut sum = 0u64;
     for id in ids {
         let first = id / across * side + id % across;
         for row in 0..window {
-            let start = (first + row * side) as usize;
-            let end = start + window as usize - 1;
+            let start = (first + row * side) as usize * size;
+            let end = start + window as usize * size - 1;
             (start..end).step_by(64).chain([end]).for_each(|at| sum += u64::from(bytes[at]));
         }
     }

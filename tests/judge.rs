@@ -94,9 +94,22 @@ fn long_lines_equal_the_strided_view() {
     for dtype in [DType::U8, DType::U16, DType::F32, DType::F64] {
         for (width, height, backward) in [(97, 15, false), (4096 / dtype.size(), 13, false), (150, 12, true)] {
             let image = common::array(dtype, &[height, width], &[0, 1], &[false, backward], &[false; 2]);
-            for window in
-                [[1, 1], [1, 3], [2, 2], [3, 3], [2, 7], [4, 4], [5, 5], [6, 3], [7, 7], [8, 8], [3, 9], [9, 17]]
-            {
+            for window in [
+                [1, 1],
+                [1, 3],
+                [2, 2],
+                [3, 3],
+                [2, 7],
+                [4, 4],
+                [5, 5],
+                [6, 3],
+                [7, 7],
+                [8, 8],
+                [3, 9],
+                [9, 7],
+                [10, 4],
+                [9, 17],
+            ] {
                 for step in [1, 2, 5] {
                     for dilation in [1, 2] {
                         let spec = WindowSpec::new(window).steps([1, step]).dilations([1, dilation]);

@@ -11,7 +11,7 @@ mod labels;
 mod map;
 mod nodata;
 mod packs;
-pub(crate) mod scatter;
+mod scatter;
 mod shuffle;
 mod stage;
 mod tables;

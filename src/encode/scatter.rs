@@ -26,14 +26,6 @@ const FEWEST: usize = 256;
 /// Ids that show whether all are in order.
 const LOOKED_AT: usize = 64;
 
-/// Windows of so many bytes share the more of what is fetched, the more of them are read together.
-const SMALL: usize = 256;
-
-/// Whether windows of `patch` bytes that are in no order are worth larger batches; what they are of is `image` bytes.
-pub(crate) fn wants_many(patch: usize, image: usize) -> bool {
-    image > CACHED && patch <= SMALL
-}
-
 /// Windows in the order of their ids, and the place of each among the rows.
 pub(super) struct Order {
     ids: PoolBuf,

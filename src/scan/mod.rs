@@ -30,7 +30,7 @@ pub(crate) use replay::More;
 pub(crate) use rows::first_that;
 pub use split::{Parts, Split};
 
-use crate::encode::{Encoder, scatter};
+use crate::encode::Encoder;
 use crate::matrix::MatrixReader;
 use crate::reader::PatchReader;
 use crate::rows::Selection;
@@ -157,8 +157,7 @@ impl PatchScan {
         let row = columns::row_bytes(&encoder.grid, &encoder.columns, encoder.out_dtype(), encoder.labels.as_deref());
         let mut again = plan.with(plan.selection.clone(), plan.rows.clone(), encoder.clone());
         if let Some(plan) = Arc::get_mut(&mut again.0) {
-            let mixed = if plan.is_mixed() { plan.batch_rows } else { 1 };
-            plan.batch_rows = (bytes / row.max(1)).max(mixed).min(self.num_rows()).max(1);
+            plan.batch_rows = (bytes / row.max(1)).clamp(1, self.num_rows().max(1));
         }
         again
     }
@@ -254,41 +253,21 @@ impl Plan {
 
     /// The plan of other rows, or under another schema.
     fn with(&self, selection: Selection, rows: Range<u64>, encoder: Arc<Encoder>) -> PatchScan {
-        let mut plan = Plan {
+        let batch_rows = self.batch_rows.min(rows.end - rows.start).max(1);
+        PatchScan(Arc::new(Plan {
             source: self.source.clone(),
             spec: self.spec.clone(),
             selection,
             rows,
-            batch_rows: self.batch_rows,
+            batch_rows,
             batch_chosen: self.batch_chosen,
             prefetch: self.prefetch,
             encoder,
             #[cfg(feature = "polars")]
             gathered: Default::default(),
-        };
-        if !plan.batch_chosen && plan.is_mixed() && !self.is_mixed() {
-            plan.batch_rows = plan.batch_rows.saturating_mul(MIXED);
-        }
-        plan.batch_rows = plan.batch_rows.min(plan.rows.end - plan.rows.start).max(1);
-        PatchScan(Arc::new(plan))
-    }
-
-    /// Whether rows are small windows of an image in memory, in another order than its own: the more of them are gathered
-    /// together, the more of what is fetched of the image they share.
-    fn is_mixed(&self) -> bool {
-        let encoder = &self.encoder;
-        let image = usize::try_from(self.source.info().bytes()).unwrap_or(usize::MAX);
-        encoder.layout != Layout::Columns
-            && encoder.needs_pixels()
-            && self.is_resident()
-            && scatter::wants_many(encoder.gathered_bytes(), image)
-            && !self.selection.is_sorted()
+        }))
     }
 }
-
-/// Batches of rows in another order than the image's are so many times as large, unless their size is chosen: an epoch of
-/// 8×8 windows of bytes is gathered twice as fast.
-const MIXED: u64 = 8;
 
 impl fmt::Debug for PatchScan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
