@@ -22,15 +22,21 @@ const MOST_ROWS: usize = 64;
 /// Copies windows into `out`, in order, and returns how many: as many as can be had without a load or a store that leaves
 /// its slice, or none if this way is not for them.
 pub(super) fn copy_windows(src: &[u8], starts: Starts<'_>, runs: &Runs, out: &mut [u8]) -> usize {
-    #[cfg(target_arch = "x86_64")]
-    if runs.run <= LONGEST_RUN && (2..=MOST_ROWS).contains(&(runs.rows * runs.outer.len())) && available() {
-        return x86::copy_windows(src, starts, runs, out);
+    let suits = runs.run <= LONGEST_RUN && (2..=MOST_ROWS).contains(&(runs.rows * runs.outer.len()));
+    if suits && available() { avx2::copy_windows(src, starts, runs, out) } else { 0 }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+mod avx2 {
+    use super::{Runs, Starts};
+
+    pub(super) fn copy_windows(_: &[u8], _: Starts<'_>, _: &Runs, _: &mut [u8]) -> usize {
+        0
     }
-    0
 }
 
 #[cfg(target_arch = "x86_64")]
-mod x86 {
+mod avx2 {
     use std::arch::x86_64::*;
 
     use super::super::kernel::{At, fetch};
