@@ -2,8 +2,8 @@
 //!
 //! A job is JSON: `{"dtype": "uint8", "shape": [..], "window": [..], "step": [..], "threads": 0, "bytes": N}` makes an
 //! image and answers with the rows and bytes that a run gathers (at most N bytes); `"run"` drains them once and answers
-//! with the seconds; `"every second"` and `"sorted"` take as many windows by id, one of two in their order, `"random"`
-//! takes any, and `"matrix"` makes column-major matrices of them; `"image"` copies the image itself, a batch at a time into a warm buffer: the limit where
+//! with the seconds; `"every second"`, `"every third"`, `"sorted"` (one of two by chance, in their order) and
+//! `"sorted third"` take as many windows by id, `"random"` takes any, and `"matrix"` makes column-major matrices of them; `"image"` copies the image itself, a batch at a time into a warm buffer: the limit where
 //! windows share no pixel; `"memcpy"` copies as many bytes, a batch at a time between two warm buffers of the same sizes, and
 //! `"memcpy2"` does so on two threads, each between buffers of its own: the limits of the machine.
 
@@ -61,23 +61,27 @@ impl Job {
     }
 }
 
-/// Seconds that it takes to take the windows of a scan by id, a batch at a time: every second one, half of them by
-/// chance in their order, or any.
+/// Seconds that it takes to take the windows of a scan by id, a batch at a time: every second or third one, half of them
+/// or a third by chance in their order, or any. A batch's ids are listed just before they are taken, untimed.
 fn take(scan: &PatchScan, how: &str) -> windrow::Result<f64> {
     let (explain, windows) = (scan.explain(), scan.grid().windows());
     let chance = |i: u64| i.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let id = |i: u64| match how {
         "every second" => 2 * i % windows,
+        "every third" => 3 * i % windows,
         "sorted" => (2 * i + (chance(i) >> 63)) % windows,
+        "sorted third" => (3 * i + (chance(i) >> 32) % 3) % windows,
         _ => chance(i) % windows,
     };
-    let ids: Vec<u64> = (0..explain.rows).map(id).collect();
-    let start = Instant::now();
-    let mut taker = scan.taker()?;
-    for ids in ids.chunks(explain.batch_rows as usize) {
-        black_box(taker.take(ids)?);
+    let (mut taker, mut ids, mut seconds) = (scan.taker()?, Vec::new(), 0.0);
+    for first in (0..explain.rows).step_by(explain.batch_rows as usize) {
+        ids.clear();
+        ids.extend((first..explain.rows.min(first + explain.batch_rows)).map(id));
+        let start = Instant::now();
+        black_box(taker.take(&ids)?);
+        seconds += start.elapsed().as_secs_f64();
     }
-    Ok(start.elapsed().as_secs_f64())
+    Ok(seconds)
 }
 
 /// Seconds of `copies` copies of so many bytes, shared by so many threads.
@@ -119,7 +123,9 @@ fn main() -> Result<(), Box<dyn Error>> {
                 }
                 println!("{}", start.elapsed().as_secs_f64());
             }
-            (job @ ("every second" | "sorted" | "random"), Some(scan)) => println!("{}", take(scan, job)?),
+            (job @ ("every second" | "every third" | "sorted" | "sorted third" | "random"), Some(scan)) => {
+                println!("{}", take(scan, job)?)
+            }
             ("matrix", Some(scan)) => {
                 let mut memory = BufferPool::new(0).take(scan.explain().batch_bytes as usize)?;
                 memory.fill(0);

@@ -130,8 +130,9 @@ impl Kitchen {
 impl PatchReader {
     pub(crate) fn new(plan: &Plan, batch_rows: u64, prefetch: usize) -> Result<Self> {
         let (encoder, selection, rows) = (plan.encoder.clone(), plan.selection.clone(), plan.rows.clone());
-        // A batch takes a buffer a column and two for conversion; a band is built from the last one and what follows.
-        let pool = BufferPool::new((encoder.columns.len() + 2) * (prefetch + 2) + 3);
+        // A batch takes a buffer a column and five for conversion and order; a band is built from the last one and what
+        // follows.
+        let pool = BufferPool::new((encoder.columns.len() + 5) * (prefetch + 2) + 3);
         let hull = plan.hull();
         let (feed, prefetch) = if selection.is_all() || plan.is_resident() {
             (Intake::Bands(Feed::open(&*plan.source, &encoder, hull.clone(), &pool)?), prefetch)

@@ -51,8 +51,10 @@ impl PatchTaker {
     /// If an id is not one of the grid, or the source can't be read.
     pub fn take(&mut self, ids: &[u64]) -> Result<RecordBatch> {
         let windows = self.encoder.grid.windows();
-        // Most are right, and looking at all of them is faster than stopping at the first that is not.
-        if ids.iter().fold(false, |wrong, &id| wrong | (id >= windows))
+        // Most are right, and looking at all of them is faster than stopping at the first that is not; fastest at their
+        // signs. There are fewer than 2⁶² windows.
+        let last = windows.wrapping_sub(1);
+        if ids.iter().fold(0, |signs, &id| signs | id | last.wrapping_sub(id)) >> 63 == 1
             && let Some((row, id)) = ids.iter().enumerate().find(|(_, id)| **id >= windows)
         {
             return Err(Error::argument("window", format!("no window {id} (row {row}): there are {windows}")));

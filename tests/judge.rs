@@ -67,17 +67,49 @@ fn six_axes() {
     }
 }
 
-/// Lines long enough for every kernel, in images whose lines are 4096 bytes apart and in others, against the strided
-/// view of all windows.
+/// Lists of windows that are gathered in different ways, the last window of the image among them.
+fn lists(windows: u64) -> [(&'static str, Vec<u64>); 7] {
+    let chance = |i: u64| (i + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+    let some =
+        |keep: &dyn Fn(u64) -> bool| (0..windows).filter(|&id| keep(id)).chain([windows - 1]).collect::<Vec<_>>();
+    let half = some(&|id| chance(id) % 2 == 0);
+    let mut any: Vec<_> = half.iter().map(|&id| chance(id) % windows).collect();
+    any.push(windows - 1);
+    [
+        ("every third", some(&|id| id % 3 == 0)),
+        ("a few of each line", some(&|id| chance(id) % 23 == 0)),
+        ("runs", some(&|id| id % 53 < 40)),
+        ("runs and repeats", (0..windows).flat_map(|id| vec![id; if id % 100 < 45 { 1 } else { 2 }]).collect()),
+        ("backward", half.iter().rev().copied().collect()),
+        ("half", half),
+        ("any", any),
+    ]
+}
+
+/// Lines long enough for every kernel, in images whose lines are 4096 bytes apart and in others, forward and backward,
+/// against the strided view of all windows.
 #[test]
 fn long_lines_equal_the_strided_view() {
     let mut checked = 0;
     for dtype in [DType::U8, DType::U16, DType::F32, DType::F64] {
-        for (width, height) in [(97, 15), (4096 / dtype.size(), 13)] {
-            let image = common::array(dtype, &[height, width], &[0, 1], &[false; 2], &[false; 2]);
-            for window in
-                [[1, 1], [1, 3], [2, 2], [3, 3], [2, 7], [4, 4], [5, 5], [6, 3], [7, 7], [8, 8], [3, 9], [9, 17]]
-            {
+        for (width, height, backward) in [(97, 15, false), (4096 / dtype.size(), 13, false), (150, 12, true)] {
+            let image = common::array(dtype, &[height, width], &[0, 1], &[false, backward], &[false; 2]);
+            for window in [
+                [1, 1],
+                [1, 3],
+                [2, 2],
+                [3, 3],
+                [2, 7],
+                [4, 4],
+                [5, 5],
+                [6, 3],
+                [7, 7],
+                [8, 8],
+                [3, 9],
+                [9, 7],
+                [10, 4],
+                [9, 17],
+            ] {
                 for step in [1, 2, 5] {
                     for dilation in [1, 2] {
                         let spec = WindowSpec::new(window).steps([1, step]).dilations([1, dilation]);
@@ -94,6 +126,17 @@ fn long_lines_equal_the_strided_view() {
                             got == expected,
                             "{dtype} {width}, window {window:?}, step {step}, dilation {dilation}"
                         );
+                        let windows = scan.grid().windows();
+                        let width = expected.len() / windows as usize;
+                        let mut taker = scan.taker().unwrap();
+                        for (name, ids) in lists(windows) {
+                            let got = patch_bytes(taker.take(&ids).unwrap().column(0));
+                            let rows = ids.iter().flat_map(|&id| &expected[id as usize * width..][..width]);
+                            assert!(
+                                got.iter().eq(rows),
+                                "{dtype} {width}, window {window:?}, step {step}, dilation {dilation}: {name}"
+                            );
+                        }
                         checked += 1;
                     }
                 }

@@ -4,7 +4,7 @@
 //! the caches can follow, and where they are a multiple of 4096 bytes apart they throw each other out. Line by line
 //! every place is read from end to end, and the runs go to the windows, which are few enough to stay in cache.
 
-use super::kernel::{Line, Runs};
+use super::kernel::{At, Line, Runs};
 
 /// The shortest run: those below are moved by one wide move, with the next ones fetched ahead.
 const SHORTEST: usize = 257;

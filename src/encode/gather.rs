@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::border;
-use super::kernel::{Line, Runs, Starts, copy_each, copy_parts, copy_windows};
+use super::kernel::{Line, Listed, Runs, Starts, copy_each, copy_parts, copy_windows};
 use super::shuffle::Shuffle;
 use super::stage::Stage;
 use crate::rows::Rows;
@@ -14,8 +14,14 @@ use crate::{Grid, Segment};
 /// Windows anywhere are copied this many at a time.
 const STARTS: usize = 256;
 
-/// So many windows at one distance are copied as a line.
+/// So many neighbours are copied as a line.
 const NEIGHBOURS: usize = 32;
+
+/// So many windows of one line of the grid are copied together.
+const SEVERAL: usize = 32;
+
+/// Ids that are looked at together: what stays in the first cache until they are gathered.
+const PIECE: usize = 1024;
 
 /// The windows of a grid over one band of its pixels.
 pub(super) struct Gather<'a> {
@@ -42,8 +48,6 @@ pub(super) struct Gather<'a> {
     stage: Option<Stage>,
     /// Several windows at once, where runs are short.
     shuffle: Option<Shuffle>,
-    /// The same for the windows by id that were so far from each other last.
-    distant: Option<(isize, Option<Shuffle>)>,
 }
 
 impl<'a> Gather<'a> {
@@ -69,7 +73,6 @@ impl<'a> Gather<'a> {
             parts,
             stage,
             shuffle,
-            distant: None,
             advance,
         }
     }
@@ -95,65 +98,63 @@ impl<'a> Gather<'a> {
         }
     }
 
-    /// Copies windows anywhere: those inside of the array many at a time, by their starts; many at one distance, and what
-    /// lies on the border, as a line.
+    /// Copies windows anywhere: those that rise within one line of the grid together, and those that don't many at a time,
+    /// by their starts. What lies on the border is copied as a line.
     fn scattered(&mut self, ids: &[u64], patch: usize, out: &mut [u8]) {
         let places = Places::new(self);
         let (mut starts, mut waiting) = ([0; STARTS], 0);
-        // Ids are often sorted: then many lie in one line of the grid, which need not be found again.
+        // The windows of the line that was looked at last, and where the first of them starts.
         let (mut line, mut line_start) = (0..0, 0);
-        let (mut next, mut rest) = (0, out);
-        while next < ids.len() {
-            let id = ids[next];
+        let (mut ids, mut rest) = (ids, out);
+        while let Some(&id) = ids.first() {
             if !line.contains(&id) {
                 (line, line_start) = places.line(id);
             }
-            let inside = line.contains(&id);
-            let (distance, many) = if inside { progression(&ids[next..], line.end) } else { (1, 0) };
-            if inside && many == 0 {
-                let before = waiting;
-                for &id in &ids[next..ids.len().min(next + NEIGHBOURS)] {
-                    let i = id.wrapping_sub(line.start);
-                    if i >= line.end - line.start {
-                        break;
-                    }
-                    starts[waiting] = line_start + i as isize * self.advance;
+            let count = if line.contains(&id) { rising(&ids[..ids.len().min(PIECE)], line.end) } else { 0 };
+            if (1..SEVERAL).contains(&count) && waiting + count <= STARTS {
+                for &id in &ids[..count] {
+                    starts[waiting] = line_start + (id - line.start) as isize * self.advance;
                     waiting += 1;
                 }
-                next += waiting - before;
-                if waiting + NEIGHBOURS <= STARTS {
-                    continue;
-                }
+                ids = &ids[count..];
+                continue;
             }
             let (ready, behind) = std::mem::take(&mut rest).split_at_mut(waiting * patch);
             self.at_starts(Starts::Each(&starts[..waiting]), patch, ready);
             (rest, waiting) = (behind, 0);
-            if inside && many == 0 {
+            if (1..SEVERAL).contains(&count) {
                 continue;
             }
-            let count = if inside { many } else { places.together(&ids[next..]) };
-            let (ready, behind) = std::mem::take(&mut rest).split_at_mut(count * patch);
-            if distance == 1 {
-                self.segment(Segment { index: self.grid.index(id), len: count as u64 }, patch, ready);
+            let inside = count > 0;
+            let count = if inside { count } else { places.together(ids) };
+            let (some, behind) = std::mem::take(&mut rest).split_at_mut(count * patch);
+            if inside {
+                let first = line_start.wrapping_sub((line.start as isize).wrapping_mul(self.advance));
+                self.listed(&ids[..count], first, patch, some);
             } else {
-                let first = line_start + (id - line.start) as isize * self.advance;
-                self.distant(Line { first, advance: distance as isize * self.advance }, patch, ready);
+                self.segment(Segment { index: self.grid.index(id), len: count as u64 }, patch, some);
             }
-            (rest, next) = (behind, next + count);
+            (rest, ids) = (behind, &ids[count..]);
         }
         self.at_starts(Starts::Each(&starts[..waiting]), patch, rest);
     }
 
-    /// Copies windows inside of the array that are no neighbours, but as far from each other as all of them.
-    fn distant(&mut self, line: Line, patch: usize, out: &mut [u8]) {
-        if !self.parts.is_empty() {
-            return self.at_starts(Starts::Line(line), patch, out);
+    /// Copies windows inside of the array that rise within one line of the grid, whose window 0 of all would start at
+    /// `first`. Many neighbours are copied as such.
+    fn listed(&mut self, ids: &[u64], first: isize, patch: usize, out: &mut [u8]) {
+        let (mut ids, mut rest) = (ids, out);
+        while !ids.is_empty() {
+            let run = neighbours(ids);
+            let (apart, behind) = std::mem::take(&mut rest).split_at_mut(run.start * patch);
+            let (together, behind) = behind.split_at_mut(run.len() * patch);
+            let listed = Listed { ids: &ids[..run.start], first, advance: self.advance };
+            self.at_starts(Starts::Listed(listed), patch, apart);
+            if !run.is_empty() {
+                let segment = Segment { index: self.grid.index(ids[run.start]), len: run.len() as u64 };
+                self.segment(segment, patch, together);
+            }
+            (rest, ids) = (behind, &ids[run.end..]);
         }
-        let (_, shuffle) = match self.distant.take() {
-            Some((advance, shuffle)) if advance == line.advance => self.distant.insert((advance, shuffle)),
-            _ => self.distant.insert((line.advance, Shuffle::new(&self.runs, line.advance))),
-        };
-        copy_windows(self.bytes, line, &self.runs, shuffle.as_ref(), out);
     }
 
     /// Copies one pixel of windows anywhere inside of the array.
@@ -240,17 +241,32 @@ impl<'a> Gather<'a> {
     }
 }
 
-/// The distance of the first two ids, and how many have it below `end`: none, unless they are many.
-fn progression(ids: &[u64], end: u64) -> (u64, usize) {
-    let [first, second, ..] = ids else { return (1, 0) };
-    let distance = second.wrapping_sub(*first);
-    let last = first.wrapping_add(distance.wrapping_mul(NEIGHBOURS as u64 - 1));
-    if ids.get(NEIGHBOURS - 1) != Some(&last) {
-        return (1, 0);
+/// How many of the ids, from the first on, don't fall and are below `end`; the first is.
+fn rising(ids: &[u64], end: u64) -> usize {
+    let last = end - 1;
+    let mut count = 1;
+    // Eight at a time, since ids that rise mostly go on to do so; told from signs, as there are fewer than 2⁶² windows.
+    for ids in ids.windows(9).step_by(8) {
+        let signs = ids.windows(2).fold(last.wrapping_sub(ids[8]), |signs, pair| signs | pair[1].wrapping_sub(pair[0]));
+        if signs >> 63 == 1 {
+            break;
+        }
+        count += 8;
     }
-    let same = |pair: &&[u64]| pair[0] < pair[1] && pair[1] < end && pair[1] - pair[0] == distance;
-    let count = 1 + ids.windows(2).take_while(same).count();
-    if count < NEIGHBOURS { (1, 0) } else { (distance, count) }
+    count + ids[count - 1..].windows(2).take_while(|pair| pair[0] <= pair[1] && pair[1] < end).count()
+}
+
+/// The places of the first many ids that follow one another; those of none, at the end, if there are no such.
+fn neighbours(ids: &[u64]) -> Range<usize> {
+    let follow = |pair: &&[u64]| pair[0] + 1 == pair[1];
+    for (i, some) in ids.chunks_exact(NEIGHBOURS).enumerate() {
+        let last = NEIGHBOURS - 1;
+        if some[last] - some[0] == last as u64 && some.windows(2).all(|pair| follow(&pair)) {
+            let start = i * NEIGHBOURS;
+            return start..start + 1 + ids[start..].windows(2).take_while(follow).count();
+        }
+    }
+    ids.len()..ids.len()
 }
 
 /// Where windows inside of the array start, without a division too many.

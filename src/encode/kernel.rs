@@ -1,7 +1,7 @@
 //! Copies windows that lie within a band: the inner loop of everything.
 
 use super::shuffle::Shuffle;
-use super::{apart, pairs};
+use super::{apart, packs};
 use crate::StridedView;
 use crate::window::Grid;
 
@@ -59,8 +59,20 @@ impl Runs {
 
     /// Where each run starts, in bytes from the window's first pixel.
     pub(super) fn offsets(&self) -> Vec<isize> {
-        let rows = |&group: &isize| (0..self.rows as isize).map(move |i| group + i * self.row_stride);
-        self.outer.iter().flat_map(rows).collect()
+        let mut offsets = vec![0; self.rows * self.outer.len()];
+        self.write_offsets(&mut offsets);
+        offsets
+    }
+
+    /// The same, at the front of `out`, which has room for them.
+    pub(super) fn write_offsets<'a>(&self, out: &'a mut [isize]) -> &'a [isize] {
+        let out = &mut out[..self.rows * self.outer.len()];
+        for (&group, out) in self.outer.iter().zip(out.chunks_exact_mut(self.rows)) {
+            for (row, offset) in out.iter_mut().enumerate() {
+                *offset = group + row as isize * self.row_stride;
+            }
+        }
+        out
     }
 
     /// The lowest and the highest start of a run, in bytes from the window's first pixel.
@@ -72,8 +84,12 @@ impl Runs {
 
     /// How many of the first `count` windows can be copied by moves of `wide` bytes a run: the overshoot of every move
     /// must stay within the source and within the target.
-    pub(super) fn wide_windows(&self, src_len: usize, starts: Starts<'_>, wide: usize, count: usize) -> usize {
-        let count = count.saturating_sub((wide - self.run).div_ceil(self.bytes()));
+    fn wide_windows(&self, src_len: usize, starts: Starts<'_>, wide: usize, count: usize) -> usize {
+        self.loads(src_len, starts, wide, count.saturating_sub((wide - self.run).div_ceil(self.bytes())))
+    }
+
+    /// How many of the first `count` windows can be read by loads of `wide` bytes a run, all within the source.
+    pub(super) fn loads(&self, src_len: usize, starts: Starts<'_>, wide: usize, count: usize) -> usize {
         let (low, high) = self.reach();
         starts.between(-low, src_len as isize - wide as isize - high, count)
     }
@@ -86,10 +102,50 @@ pub(super) struct Line {
     pub(super) advance: isize,
 }
 
-impl Line {
+/// Windows of one line of the grid by their ids, which rise: the window 0 of all would start at byte `first` if the line
+/// went on to there.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Listed<'a> {
+    pub(super) ids: &'a [u64],
+    pub(super) first: isize,
+    pub(super) advance: isize,
+}
+
+/// Where windows start, in bytes: for kernels that are compiled for each way to list them.
+pub(super) trait At: Copy {
     /// The start of a window.
-    pub(super) fn at(&self, i: usize) -> isize {
+    fn at(self, i: usize) -> isize;
+
+    /// The start of a window behind it that is to be fetched, if windows lie far from each other.
+    #[inline(always)]
+    fn ahead(self, _: usize) -> Option<isize> {
+        None
+    }
+}
+
+impl At for Line {
+    #[inline(always)]
+    fn at(self, i: usize) -> isize {
         self.first + i as isize * self.advance
+    }
+}
+
+impl At for &[isize] {
+    #[inline(always)]
+    fn at(self, i: usize) -> isize {
+        self[i]
+    }
+
+    #[inline(always)]
+    fn ahead(self, i: usize) -> Option<isize> {
+        self.get(i + AHEAD_WINDOWS).copied()
+    }
+}
+
+impl At for Listed<'_> {
+    #[inline(always)]
+    fn at(self, i: usize) -> isize {
+        self.first.wrapping_add((self.ids[i] as isize).wrapping_mul(self.advance))
     }
 }
 
@@ -100,31 +156,40 @@ pub(super) enum Starts<'a> {
     Line(Line),
     /// Anywhere.
     Each(&'a [isize]),
+    /// In one line of the grid.
+    Listed(Listed<'a>),
 }
 
-impl Starts<'_> {
+impl<'a> Starts<'a> {
     /// The start of a window.
     pub(super) fn at(&self, i: usize) -> isize {
         match self {
             Starts::Line(line) => line.at(i),
             Starts::Each(starts) => starts[i],
+            Starts::Listed(listed) => listed.at(i),
+        }
+    }
+
+    /// Those behind the first `count`.
+    fn behind(&self, count: usize) -> Self {
+        match *self {
+            Starts::Line(line) => Starts::Line(Line { first: line.at(count), ..line }),
+            Starts::Each(starts) => Starts::Each(&starts[count..]),
+            Starts::Listed(listed) => Starts::Listed(Listed { ids: &listed.ids[count..], ..listed }),
         }
     }
 
     /// How many of the first `count` windows start at or behind `low` and not behind `high`: at most as many as do so
     /// without one between them that doesn't.
     fn between(&self, low: isize, high: isize, count: usize) -> usize {
+        let within = |i: usize| (low..=high).contains(&self.at(i));
         match self {
-            Starts::Line(line) => {
-                let room = high - line.first;
-                if count == 0 || room < 0 || line.first.min(line.at(count - 1)) < low {
-                    return 0;
-                }
-                if line.advance > 0 { count.min((room / line.advance) as usize + 1) } else { count }
+            // Those between two that do so do it too.
+            Starts::Line(_) | Starts::Listed(_) if count == 0 || within(0) && within(count - 1) => count,
+            Starts::Line(line) if line.advance > 0 && line.first >= low && line.first <= high => {
+                count.min(((high - line.first) / line.advance) as usize + 1)
             }
-            Starts::Each(starts) => {
-                starts[..count].iter().position(|&start| start < low || start > high).unwrap_or(count)
-            }
+            _ => (0..count).position(|i| !within(i)).unwrap_or(count),
         }
     }
 }
@@ -136,10 +201,9 @@ pub(super) fn copy_windows(src: &[u8], line: Line, runs: &Runs, shuffle: Option<
     let done = match shuffle {
         Some(shuffle) => shuffle.copy_windows(src, line, runs, out),
         None if apart::suits(line, runs) => apart::copy_windows(src, line, runs, out),
-        None => pairs::copy_windows(src, line, runs, out),
+        None => 0,
     };
-    let line = Line { first: line.at(done), ..line };
-    copy_each(src, Starts::Line(line), runs, &mut out[done * runs.bytes()..]);
+    copy_each(src, Starts::Line(line).behind(done), runs, &mut out[done * runs.bytes()..]);
 }
 
 /// Copies one window that comes in parts.
@@ -174,7 +238,11 @@ macro_rules! by_width {
 ///
 /// A run is copied by one move of a width that the compiler knows, even if that is more than the run: the next run
 /// overwrites what was too much. Only where that would leave the source or the target, runs are copied exactly.
+///
+/// Short runs are copied by [`packs`], as far as that goes.
 pub(super) fn copy_each(src: &[u8], starts: Starts<'_>, runs: &Runs, out: &mut [u8]) {
+    let done = packs::copy_windows(src, starts, runs, out);
+    let (starts, out) = (starts.behind(done), &mut out[done * runs.bytes()..]);
     #[cfg(target_arch = "x86_64")]
     if runs.run > 16 && std::arch::is_x86_feature_detected!("avx2") {
         // SAFETY: the machine has AVX2.
@@ -199,7 +267,10 @@ fn by_rows<const WIDE: usize>(src: &[u8], starts: Starts<'_>, runs: &Runs, out: 
             let several = runs.rows * runs.outer.len() > 1;
             several && runs.run >= SHORTEST_FETCHED && line.advance.unsigned_abs() >= runs.run
         }
-        Starts::Each(starts) => starts.last().zip(starts.first()).is_some_and(|(a, b)| a.abs_diff(*b) > NEAR),
+        Starts::Each(starts) => {
+            starts.last().zip(starts.first()).is_some_and(|(a, b)| a.abs_diff(*b) > NEAR * starts.len())
+        }
+        Starts::Listed(_) => false,
     };
     match (runs.rows, &runs.outer[..]) {
         _ if fetch => wide::<WIDE, 0, true>(src, starts, runs, out),
@@ -209,8 +280,8 @@ fn by_rows<const WIDE: usize>(src: &[u8], starts: Starts<'_>, runs: &Runs, out: 
     }
 }
 
-/// Windows within so many bytes are in a cache anyway.
-const NEAR: usize = 256 << 10;
+/// Windows so many bytes from each other are what the caches guess.
+const NEAR: usize = 256;
 
 /// Runs shorter than this would have every line of the cache fetched several times.
 const SHORTEST_FETCHED: usize = 32;
@@ -218,8 +289,8 @@ const SHORTEST_FETCHED: usize = 32;
 /// Bytes of a line of windows that are fetched before they are copied.
 const AHEAD: usize = 512;
 
-/// Windows anywhere that are fetched before they are copied.
-const AHEAD_WINDOWS: usize = 4;
+/// Windows anywhere are fetched so many before they are copied.
+const AHEAD_WINDOWS: usize = 6;
 
 /// Moves of WIDE bytes a run. ROWS is `runs.rows` of the only group, or 0 if the compiler need not know it; FETCH tells the
 /// caches what comes.
@@ -237,12 +308,15 @@ fn wide<const WIDE: usize, const ROWS: usize, const FETCH: bool>(
     if count > 0 {
         assert!(rows == runs.rows && groups == runs.outer && WIDE - run <= rest.len());
         let mut to = fast.as_mut_ptr();
-        let mut copy = |start: *const u8, ahead: isize| {
+        let mut copy = |start: *const u8, ahead: isize, anywhere: bool| {
             for &group in groups {
                 let mut from = start.wrapping_offset(group);
                 for _ in 0..rows {
                     if FETCH {
                         (0..WIDE).step_by(64).for_each(|line| fetch(from.wrapping_offset(ahead + line as isize)));
+                        if anywhere {
+                            fetch(from.wrapping_offset(ahead + run as isize - 1));
+                        }
                     }
                     // SAFETY: `wide_windows` counted only windows whose every run starts at or behind the start of `src`
                     // and has WIDE bytes before its end. `to` moves by one run for each of the `count · rows · groups`
@@ -261,14 +335,19 @@ fn wide<const WIDE: usize, const ROWS: usize, const FETCH: bool>(
                 let mut start = src.as_ptr().wrapping_offset(first);
                 let ahead = (AHEAD / advance.unsigned_abs().max(1)).max(1) as isize * advance;
                 for _ in 0..count {
-                    copy(start, ahead);
+                    copy(start, ahead, false);
                     start = start.wrapping_offset(advance);
                 }
             }
             Starts::Each(starts) => {
                 for (i, &start) in starts[..count].iter().enumerate() {
-                    let next = if FETCH { starts[(i + AHEAD_WINDOWS).min(count - 1)] } else { start };
-                    copy(src.as_ptr().wrapping_offset(start), next - start);
+                    let next = if FETCH { starts.ahead(i).unwrap_or(start) } else { start };
+                    copy(src.as_ptr().wrapping_offset(start), next - start, true);
+                }
+            }
+            Starts::Listed(listed) => {
+                for i in 0..count {
+                    copy(src.as_ptr().wrapping_offset(listed.at(i)), 0, false);
                 }
             }
         }
@@ -278,7 +357,7 @@ fn wide<const WIDE: usize, const ROWS: usize, const FETCH: bool>(
 
 /// Asks for a line of the cache, which may be anywhere.
 #[inline(always)]
-fn fetch(at: *const u8) {
+pub(super) fn fetch(at: *const u8) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: a prefetch reads nothing that the program sees, and faults nowhere; SSE is part of every x86-64.
     unsafe {

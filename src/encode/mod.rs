@@ -10,7 +10,7 @@ mod kernel;
 mod labels;
 mod map;
 mod nodata;
-mod pairs;
+mod packs;
 mod scatter;
 mod shuffle;
 mod stage;
@@ -228,7 +228,7 @@ impl Encoder {
         let conversion = self.conversion.as_ref().filter(|_| self.nodata.is_none());
         if let Rows::Ids(ids) = rows {
             let (width, image) = (self.gathered_bytes(), band.view.len() * self.dtype.size());
-            let Some(order) = scatter::reading_order(ids, width, image) else {
+            let Some(order) = scatter::reading_order(ids, width, image, pool)? else {
                 return self.fill_as_listed(conversion, band, rows, out, pool);
             };
             let mut tile = pool.take(scatter::tile_bytes(width))?;
@@ -238,7 +238,7 @@ impl Encoder {
             } else {
                 0
             })?;
-            scatter::in_order(ids, &order, width, &mut tile, out, |ids, tile| match conversion {
+            scatter::in_order(&order, width, &mut tile, out, |ids, tile| match conversion {
                 None => gather.copy(&Rows::Ids(ids), tile),
                 Some(conversion) => {
                     let scratch = &mut scratch[..ids.len() * self.cells() * self.dtype.size()];

@@ -60,7 +60,7 @@ impl Shuffle {
     pub(super) fn copy_windows(&self, src: &[u8], line: Line, runs: &Runs, out: &mut [u8]) -> usize {
         // The last store of a group may overshoot by all but one byte.
         let room = out.len().saturating_sub(STORE - 1) / runs.bytes();
-        let groups = runs.wide_windows(src.len(), Starts::Line(line), LOAD, room) / self.group;
+        let groups = runs.loads(src.len(), Starts::Line(line), LOAD, room) / self.group;
         let count = self.group * groups;
         #[cfg(target_arch = "x86_64")]
         if groups > 0 {
@@ -75,7 +75,7 @@ impl Shuffle {
             macro_rules! by_rows {
                 ($($rows:literal)*) => {
                     match self.rows.len() {
-                        // SAFETY: `new` found AVX2. `wide_windows` counted only windows whose every run has LOAD bytes
+                        // SAFETY: `new` found AVX2. `loads` counted only windows whose every run has LOAD bytes
                         // of `src` behind its start. `out` has the bytes of `count` windows, and STORE − 1 more.
                         $($rows => unsafe { x86::copy_groups::<$rows>(self, pass) },)*
                         _ => unreachable!("Shuffle::new takes 2 to 8 rows"),
@@ -88,7 +88,8 @@ impl Shuffle {
     }
 }
 
-fn available() -> bool {
+/// Whether the machine has AVX2.
+pub(super) fn available() -> bool {
     #[cfg(target_arch = "x86_64")]
     return std::arch::is_x86_feature_detected!("avx2");
     #[cfg(not(target_arch = "x86_64"))]
@@ -121,13 +122,15 @@ mod x86 {
     pub(super) unsafe fn copy_groups<const ROWS: usize>(shuffle: &Shuffle, pass: Pass) {
         let (mut from, mut to) = (pass.first, pass.to);
         let (stores, _) = shuffle.masks.as_chunks::<ROWS>();
-        let offsets: [isize; ROWS] = std::array::from_fn(|row| shuffle.rows[row]);
+        let mut offsets = [0; ROWS];
+        offsets.copy_from_slice(&shuffle.rows);
         for _ in 0..pass.groups {
-            let rows = offsets.map(|offset| {
+            // A loop, not `map`: its closure would be compiled as a function of its own, and called for every row.
+            let mut rows = [_mm256_setzero_si256(); ROWS];
+            for (row, &offset) in rows.iter_mut().zip(&offsets) {
                 // SAFETY: the start of a run of the group's first window (the caller's promise).
-                let row = unsafe { _mm_loadu_si128(from.wrapping_offset(offset).cast()) };
-                _mm256_broadcastsi128_si256(row)
-            });
+                *row = _mm256_broadcastsi128_si256(unsafe { _mm_loadu_si128(from.wrapping_offset(offset).cast()) });
+            }
             for (i, masks) in stores.iter().enumerate() {
                 let mut bytes = _mm256_setzero_si256();
                 for (&row, mask) in rows.iter().zip(masks) {

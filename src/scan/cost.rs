@@ -40,8 +40,13 @@ impl Cost {
             _ => (batch_bytes, dense_copies(plan)),
         };
         let flying = (plan.flying() as u64 + 1).min(rows.div_ceil(plan.batch_rows));
-        // Ids of rows that are no neighbours are listed; of a file, what was read in its order is brought into theirs.
-        let listed = if plan.selection.is_all() { 0 } else { plan.batch_rows * 8 };
+        // Ids of rows that are no neighbours are listed, and sorted if they are in no order; of a file, what was read in its
+        // order is brought into theirs.
+        let listed = match &plan.selection {
+            all if all.is_all() => 0,
+            some if some.is_sorted() => plan.batch_rows * 8,
+            _ => plan.batch_rows * 32,
+        };
         let again = if plan.is_resident() || plan.selection.is_sorted() { 0 } else { batch_bytes };
         let batch_bytes =
             batch_bytes.saturating_add(conversion_bytes(plan)).saturating_add(listed).saturating_add(again);
