@@ -118,6 +118,10 @@ impl DataFile {
 
     /// Asks the system whether somebody wrote to the file since it was opened: what was read is then from two files.
     pub(crate) fn check_unchanged(&self) -> Result<()> {
+        #[cfg_attr(
+            not(feature = "cloud"),
+            expect(clippy::infallible_destructuring_match, reason = "there is another place with buckets")
+        )]
         let file = match &self.data {
             Data::Here(file) => file,
             #[cfg(feature = "cloud")]
