@@ -23,7 +23,7 @@
 //! are gathered.
 //!
 //! Parts are made of neighbouring rows, as [splits](windrow::PatchScan::splits) are. Tables of few rows (under 16 MiB of
-//! dense patches, or 262,144 rows without pixels), and arrays in memory, stay in the process that asks.
+//! dense patches, or 262,144 rows without pixels), and queries with an array in memory, stay in the process that asks.
 //!
 //! # What goes wrong
 //! A worker that can't be reached, ends or is silent for a minute makes the query fail; nothing is asked again. Workers
@@ -33,6 +33,7 @@
 mod channel;
 mod codec;
 mod leaf;
+mod planner;
 mod session;
 mod worker;
 

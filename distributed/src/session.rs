@@ -13,6 +13,7 @@ use windrow::ErrorKind;
 use crate::channel::Channels;
 use crate::codec::PatchCodec;
 use crate::leaf;
+use crate::planner::Planner;
 
 /// A session whose queries are dealt to the workers at these addresses, with the table function `patches` and the
 /// functions of patches. Nobody is asked yet whether they are there.
@@ -58,7 +59,8 @@ pub fn session_with(
         .with_distributed_scale_up_leaf_node_handler(leaf::deal)
         .with_distributed_planner()
         .build();
-    SessionContext::new_with_state(state)
+    let planner = Arc::new(Planner(state.query_planner().clone()));
+    SessionContext::new_with_state(SessionStateBuilder::new_from_existing(state).with_query_planner(planner).build())
 }
 
 /// Addresses of workers as a text: `http://127.0.0.1:9431,http://127.0.0.1:9432`.

@@ -3,6 +3,8 @@
 use datafusion::arrow::array::AsArray;
 use datafusion::arrow::datatypes::{Float64Type, Int64Type};
 
+use datafusion_distributed::display_plan_ascii;
+
 use super::{Cluster, WINDOWS, pixels};
 
 /// Queries in a certain order of rows, how many rows they answer, and how many windows they gather at most.
@@ -107,13 +109,21 @@ async fn each_window_is_gathered_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn both_workers_work() {
     let cluster = Cluster::start();
-    let sql = "EXPLAIN SELECT sum(patch_sum(patch)) FROM t";
-    let (plan, _) = cluster.ask(sql).await.unwrap();
-    let plan = format!("{plan:?}");
-    assert!(plan.contains("input_tasks=2"), "{plan}");
+    let plan = async |sql: &str| {
+        let plan = cluster.ctx.sql(sql).await.unwrap().create_physical_plan().await.unwrap();
+        display_plan_ascii(plan.as_ref(), false)
+    };
+    let text = plan("SELECT sum(patch_sum(patch)) FROM t").await;
+    assert!(text.contains("input_tasks=2"), "{text}");
+    // Each has about half of the rows.
+    assert!(text.contains("t0: PatchExec") && text.contains("t1: PatchExec"), "{text}");
     // Without work there is nothing to deal.
-    let (plan, _) = cluster.ask("EXPLAIN SELECT sum(patch_sum(patch)) FROM t WHERE y < 5").await.unwrap();
-    assert!(!format!("{plan:?}").contains("DistributedExec"));
+    let text = plan("SELECT sum(patch_sum(patch)) FROM t WHERE y < 5").await;
+    assert!(!text.contains("DistributedExec"), "{text}");
+    let (text, _) = cluster.ask("EXPLAIN ANALYZE SELECT sum(patch_sum(patch)) FROM t").await.unwrap();
+    let gathered = format!("patches_gathered={:.2} K", WINDOWS as f64 / 1e3);
+    let text = format!("{text:?}");
+    assert!(text.contains("patches_gathered="), "{gathered} in {text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

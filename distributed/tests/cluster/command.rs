@@ -28,7 +28,7 @@ fn prints_and_writes_answers() {
     assert!(output.status.success(), "{}", text(&output.stderr));
     assert!(text(&output.stderr).starts_with(&format!("even.parquet: {} rows", 193 * 485)), "{}", text(&output.stderr));
     let output = ask(&cluster, &["SELECT count(*) AS n, sum(y) AS y FROM e", "--table", "e=even.parquet"]);
-    assert_eq!(text(&output.stdout).split_whitespace().collect::<Vec<_>>(), ["n", "y", "93605", "17971200"]);
+    assert_eq!(text(&output.stdout).split_whitespace().collect::<Vec<_>>(), ["n", "y", "93605", "17972160"]);
     let copy = "COPY (SELECT y, patch_sum(patch) AS s FROM t) TO 'copied.parquet'";
     let output = ask(&cluster, &[copy, "--table", &table]);
     assert!(output.status.success(), "{}", text(&output.stderr));
