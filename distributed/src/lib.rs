@@ -25,6 +25,8 @@
 //! Parts are made of neighbouring rows, as [splits](windrow::PatchScan::splits) are. Tables of few rows (under 16 MiB of
 //! dense patches, or 262,144 rows without pixels), and queries with an array in memory, stay in the process that asks.
 //!
+//! Rows that were chosen by pixels, as by a mask, are chosen anew by each worker, which has ten seconds to make its plan.
+//!
 //! # What goes wrong
 //! A worker that can't be reached, ends or is silent for a minute makes the query fail; nothing is asked again. Workers
 //! and whoever asks are of one version. They trust each other and everybody who reaches their port: a worker reads any

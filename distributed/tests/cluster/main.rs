@@ -1,6 +1,7 @@
 //! Queries over two worker processes answer what one process answers, and gather every window once.
 
 mod answers;
+mod codec;
 mod command;
 mod faults;
 
