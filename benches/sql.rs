@@ -9,7 +9,7 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use datafusion::arrow::array::{Array, AsArray, Float32Array, RecordBatch, UInt64Array};
+use datafusion::arrow::array::{AsArray, Float32Array, RecordBatch, UInt64Array};
 use datafusion::arrow::compute::{sum, take};
 use datafusion::arrow::datatypes::{Float32Type, Float64Type};
 use datafusion::prelude::SessionContext;

@@ -95,11 +95,11 @@ impl PatchExec {
             Self { table, kept, scan, encoder, known, predicate, splits, fetch: limit, state, metrics, properties };
         // No partition for less than a batch.
         let splits = exec.scan.cuts((partitions as u64).min(exec.batches()).max(1), "partitions")?;
-        Ok(exec.split(splits))
+        Ok(exec.in_splits(splits))
     }
 
     /// The same rows, or some of them, in other partitions, and nothing measured yet.
-    pub(super) fn split(mut self, splits: Vec<Range<u64>>) -> Self {
+    pub(super) fn in_splits(mut self, splits: Vec<Range<u64>>) -> Self {
         self.properties = Arc::new(properties(&self.scan, &self.encoder, splits.len()));
         self.metrics = ExecutionPlanMetricsSet::new();
         Self { splits, ..self }

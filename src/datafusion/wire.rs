@@ -60,7 +60,7 @@ impl PatchExec {
     pub fn parts(&self, parts: usize, partitions: usize) -> Result<Vec<Self>> {
         let each = (partitions as u64).min(self.batches().div_ceil(parts.max(1) as u64)).max(1) as usize;
         let splits = self.scan.cuts((parts as u64).saturating_mul(each as u64), "partitions")?;
-        Ok(splits.chunks(each).map(|splits| self.clone().split(splits.to_vec())).collect())
+        Ok(splits.chunks(each).map(|splits| self.clone().in_splits(splits.to_vec())).collect())
     }
 
     /// What is computed on ids and coordinates, whose columns are those of [`known`](Self::known).
@@ -135,7 +135,7 @@ impl PatchExec {
         let mut exec = Self::new(table, wire.kept, None, encoder, made.state(), None, 1)?;
         exec.scan = exec.scan.with_rows(wire.rows.clone())?;
         let splits = check_splits(&exec.scan, &wire.splits)?;
-        Ok(exec.split(splits).fetching(wire.fetch))
+        Ok(exec.in_splits(splits).fetching(wire.fetch))
     }
 }
 

@@ -65,6 +65,15 @@ const QUERIES: &[(&str, usize, usize)] = &[
         WINDOWS,
     ),
     ("SELECT count(*) FROM (SELECT patch FROM t LIMIT 50000)", 1, WINDOWS),
+    // What is least so far is a filter of the leaves, and goes with them.
+    ("SELECT x, y, patch_sum(patch) FROM t ORDER BY x DESC, y LIMIT 30", 30, WINDOWS),
+    ("SELECT y, count(*), sum(patch_sum(patch)) FROM t GROUP BY y HAVING count(*) > 1 ORDER BY y LIMIT 7", 7, WINDOWS),
+    (
+        "SELECT count(*), count(a.y), count(b.y), sum(patch_sum(a.patch)) FROM t a FULL JOIN \
+         (SELECT * FROM u WHERE y > 100) b ON a.y = b.x AND a.x = b.y",
+        1,
+        WINDOWS + 393 * 493,
+    ),
     ("SELECT patch_sum(patch) FROM t WHERE y > 1000", 0, 0),
 ];
 

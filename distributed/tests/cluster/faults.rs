@@ -23,7 +23,7 @@ async fn fail(cluster: &Cluster, sql: &str, happens: impl FnOnce()) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_worker_is_an_error() {
-    for wait in [0, 30, 100, 300, 1000, 3000] {
+    for wait in [0, 100, 600, 2000] {
         let mut cluster = Cluster::start();
         let expected = cluster.ask_alone(LONG).await;
         let plan = cluster.ctx.sql(LONG).await.unwrap().create_physical_plan().await.unwrap();
