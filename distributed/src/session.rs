@@ -9,6 +9,7 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion_distributed::{DistributedExt, SessionStateBuilderExt, WorkerResolver};
 use url::Url;
 use windrow::ErrorKind;
+use windrow::datafusion::Unordered;
 
 use crate::channel::Channels;
 use crate::codec::PatchCodec;
@@ -49,7 +50,7 @@ pub fn session_with(
         workers.push(only.clone());
     }
     let state = SessionStateBuilder::new()
-        .with_config(config.with_target_partitions(partitions))
+        .with_config(config.with_target_partitions(partitions).with_extension(Arc::new(Unordered)))
         .with_runtime_env(runtime)
         .with_default_features()
         .with_distributed_worker_resolver(Workers(workers))

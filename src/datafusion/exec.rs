@@ -57,6 +57,8 @@ pub struct PatchExec {
     pub(super) splits: Vec<Range<u64>>,
     /// The most rows of each partition.
     pub(super) fetch: Option<usize>,
+    /// Whether rows are said to come in the order that they have.
+    ordered: bool,
     state: Arc<State>,
     metrics: ExecutionPlanMetricsSet,
     properties: Arc<PlanProperties>,
@@ -88,11 +90,12 @@ impl PatchExec {
             scan = scan.with_rows(rows.start..rows.end.min(rows.start.saturating_add(limit as u64)))?;
         }
         let known = known_encoder(&scan)?;
-        let properties = Arc::new(properties(&scan, &encoder, 1));
+        let properties = Arc::new(properties(&scan, &encoder, 1, true));
         let metrics = ExecutionPlanMetricsSet::new();
         let splits = vec![scan.rows()];
+        let (fetch, ordered) = (limit, true);
         let exec =
-            Self { table, kept, scan, encoder, known, predicate, splits, fetch: limit, state, metrics, properties };
+            Self { table, kept, scan, encoder, known, predicate, splits, fetch, ordered, state, metrics, properties };
         // No partition for less than a batch.
         let splits = exec.scan.cuts((partitions as u64).min(exec.batches()).max(1), "partitions")?;
         Ok(exec.in_splits(splits))
@@ -100,9 +103,16 @@ impl PatchExec {
 
     /// The same rows, or some of them, in other partitions, and nothing measured yet.
     pub(super) fn in_splits(mut self, splits: Vec<Range<u64>>) -> Self {
-        self.properties = Arc::new(properties(&self.scan, &self.encoder, splits.len()));
+        self.properties = Arc::new(properties(&self.scan, &self.encoder, splits.len(), self.ordered));
         self.metrics = ExecutionPlanMetricsSet::new();
         Self { splits, ..self }
+    }
+
+    /// The same of which nobody knows in what order rows come.
+    pub(super) fn unordered(mut self) -> Self {
+        self.ordered = false;
+        let splits = std::mem::take(&mut self.splits);
+        self.in_splits(splits)
     }
 
     /// How many batches all rows are.
@@ -147,7 +157,7 @@ fn batch_rows(scan: &PatchScan, encoder: &Encoder) -> u64 {
 }
 
 /// How the rows come.
-fn properties(scan: &PatchScan, encoder: &Encoder, partitions: usize) -> PlanProperties {
+fn properties(scan: &PatchScan, encoder: &Encoder, partitions: usize, ordered: bool) -> PlanProperties {
     let schema = encoder.schema.clone();
     let rising = |column: Column| {
         let place = encoder.columns.iter().position(|&own| own == column)?;
@@ -155,7 +165,7 @@ fn properties(scan: &PatchScan, encoder: &Encoder, partitions: usize) -> PlanPro
         Some(PhysicalSortExpr::new(expr, SortOptions { descending: false, nulls_first: false }))
     };
     let mut orders: Vec<Vec<PhysicalSortExpr>> = Vec::new();
-    if scan.plan().selection.is_sorted() {
+    if ordered && scan.plan().selection.is_sorted() {
         orders.extend(rising(Column::Window).map(|window| vec![window]));
         // The grid is in C order: by the first axis, then by the next.
         let axes = (0..scan.grid().sliding().count()).map_while(|axis| rising(Column::Start(axis)));

@@ -54,7 +54,7 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 
 pub use exec::PatchExec;
 pub use options::scan_of;
-pub use table::PatchTable;
+pub use table::{PatchTable, Unordered};
 
 /// Brings the table function `patches` and the functions of patches to a session.
 ///

@@ -50,6 +50,12 @@ pub struct PatchTable {
     state: Arc<State>,
 }
 
+/// In a session with this extension nobody relies on the order of rows: where they are exchanged between processes, it is
+/// lost, and a sort that was left out for it is missed.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug)]
+pub struct Unordered;
+
 /// What all queries over a table share.
 #[derive(Debug, Default)]
 pub(super) struct State {
@@ -173,6 +179,7 @@ impl TableProvider for PatchTable {
         let partitions = session.config().target_partitions();
         let kept = narrowed.then_some(kept);
         let exec = PatchExec::new(self.scan.clone(), kept, limit, encoder, state, predicate, partitions)?;
-        Ok(Arc::new(exec))
+        let keeps = session.config().get_extension::<Unordered>().is_none();
+        Ok(Arc::new(if keeps { exec } else { exec.unordered() }))
     }
 }

@@ -135,7 +135,7 @@ impl PatchExec {
         let mut exec = Self::new(table, wire.kept, None, encoder, made.state(), None, 1)?;
         exec.scan = exec.scan.with_rows(wire.rows.clone())?;
         let splits = check_splits(&exec.scan, &wire.splits)?;
-        Ok(exec.in_splits(splits).fetching(wire.fetch))
+        Ok(exec.unordered().in_splits(splits).fetching(wire.fetch))
     }
 }
 
