@@ -108,7 +108,7 @@ impl Compressor {
                             Some(sequences) => sequences,
                             None => sequences.insert(Sequences::new()?),
                         };
-                        overlap.plan(bytes, place, sequences) && sequences.compress(bytes, out)?
+                        overlap.plan(bytes, place, sequences) && sequences.compress(bytes.len(), out)
                     }
                     None => false,
                 };

@@ -7,7 +7,7 @@
 
 use arrow_schema::Schema;
 
-use super::sequences::{BLOCK_BYTES, LEAST_MATCH, MOST_DISTANCE, Sequences};
+use super::sequences::{BLOCK_BYTES, LEAST_MATCH, MOST_DISTANCE, Repeat, Sequences};
 use crate::{DType, Grid, Layout, TableInfo};
 
 /// Where patches lie in the bytes of a page or buffer.
@@ -25,6 +25,16 @@ pub(super) struct Overlap {
     /// Bytes of a patch.
     row: usize,
     axes: Vec<Axis>,
+    /// What nearly all patches are, the most common way first: each is tried as a whole.
+    ways: Vec<Way>,
+}
+
+/// A patch that has all that it can have in common with its neighbours on the last axes, and nothing with others.
+#[derive(Debug, PartialEq, Eq)]
+struct Way {
+    /// The furthest of these neighbours.
+    reach: usize,
+    repeats: Vec<Repeat>,
 }
 
 /// What a patch has in common with its neighbour on one axis.
@@ -70,7 +80,7 @@ impl Overlap {
             }
         }
         let best = axes.iter().any(|axis| axis.shared >= LEAST_SHARED && axis.shared * 2 >= axis.piece);
-        best.then_some(Self { row, axes })
+        best.then(|| Self { row, ways: (0..axes.len()).map(|first| Way::new(row, &axes[first..])).collect(), axes })
     }
 
     /// Says what of `bytes` repeats what was before; `false` if it is too little.
@@ -84,35 +94,88 @@ impl Overlap {
             if self.row <= BLOCK_BYTES && sequences.room() < self.row {
                 sequences.end_block();
             }
-            self.row(bytes, row, sequences);
+            let begin = sequences.len();
+            match self.ways.iter().find(|way| way.is_that_of(bytes, begin, row)) {
+                Some(way) => sequences.row(row, &way.repeats),
+                None => self.search(bytes, row, sequences),
+            }
         }
-        rows.remainder().iter().for_each(|_| sequences.literal());
+        sequences.literals(rows.remainder());
         (sequences.lone() - head) * 2 <= bytes.len() - start
     }
 
-    /// One patch.
-    fn row(&self, bytes: &[u8], row: &[u8], sequences: &mut Sequences) {
+    /// A patch like no other.
+    fn search(&self, bytes: &[u8], row: &[u8], sequences: &mut Sequences) {
         let begin = sequences.len();
-        let mut at = 0;
+        let (mut at, mut told) = (0, 0);
         while at < row.len() {
             let found = self.axes.iter().find_map(|axis| {
-                let place = at % axis.piece;
-                let most = axis.shared.checked_sub(place).filter(|&most| most >= LEAST_MATCH)?;
+                let most = axis.shared_at(at).filter(|&most| most >= LEAST_MATCH)?;
                 let from = (begin + at).checked_sub(axis.distance)?;
                 let length = common(&bytes[from..from + most], &row[at..at + most]);
                 (length >= LEAST_MATCH).then_some((axis.distance, length))
             });
             match found {
                 Some((distance, length)) => {
+                    sequences.literals(&row[told..at]);
                     sequences.repeat(distance, length);
                     at += length;
+                    told = at;
                 }
-                None => {
-                    sequences.literal();
-                    at += 1;
-                }
+                None => at += 1,
             }
         }
+        sequences.literals(&row[told..]);
+    }
+}
+
+impl Axis {
+    /// How many bytes from there on the neighbour has, if it has any.
+    fn shared_at(&self, at: usize) -> Option<usize> {
+        self.shared.checked_sub(at % self.piece).filter(|&shared| shared > 0)
+    }
+}
+
+impl Way {
+    /// Patches of so many bytes that have neighbours on these axes.
+    fn new(row: usize, axes: &[Axis]) -> Self {
+        let mut repeats = Vec::new();
+        let mut at = 0;
+        while at < row {
+            let shared =
+                |axis: &Axis| axis.shared_at(at).filter(|&most| most >= LEAST_MATCH).map(|most| (axis.distance, most));
+            match axes.iter().find_map(shared) {
+                Some((distance, length)) => {
+                    repeats.push(Repeat { at, length, distance });
+                    at += length;
+                }
+                None => at += 1,
+            }
+        }
+        Self { reach: axes.iter().map(|axis| axis.distance).max().unwrap_or(0), repeats }
+    }
+
+    /// Whether the patch there is one of these.
+    fn is_that_of(&self, bytes: &[u8], begin: usize, row: &[u8]) -> bool {
+        begin >= self.reach
+            && self.repeats.iter().all(|&Repeat { at, length, distance }| {
+                let from = begin + at - distance;
+                same(&bytes[from..from + length], &row[at..at + length])
+            })
+    }
+}
+
+/// Whether these are the same. They have one length, mostly so few bytes that a call would take longer.
+#[inline]
+fn same(a: &[u8], b: &[u8]) -> bool {
+    let word = |bytes: &[u8; 8]| u64::from_ne_bytes(*bytes);
+    match (a.last_chunk::<8>(), b.last_chunk::<8>()) {
+        (Some(_), Some(_)) if a.len() > 64 => a == b,
+        (Some(a_last), Some(b_last)) => {
+            let words = a.as_chunks::<8>().0.iter().zip(b.as_chunks::<8>().0);
+            words.fold(word(a_last) ^ word(b_last), |differ, (a, b)| differ | (word(a) ^ word(b))) == 0
+        }
+        _ => a.iter().zip(b).fold(0, |differ, (a, b)| differ | (a ^ b)) == 0,
     }
 }
 
@@ -120,20 +183,22 @@ impl Overlap {
 fn head(head: &[u8], period: usize, sequences: &mut Sequences) {
     /// A shorter piece of levels is not worth a look.
     const NEAR: usize = 64;
-    let mut at = 0;
+    let (mut at, mut told) = (0, 0);
     while at < head.len() {
         let length = match at.checked_sub(period) {
             Some(from) if period > 0 => common(&head[from..head.len() - period], &head[at..]),
             _ => 0,
         };
         if length >= NEAR {
+            sequences.literals(&head[told..at]);
             sequences.repeat(period, length);
             at += length;
+            told = at;
         } else {
-            sequences.literal();
             at += 1;
         }
     }
+    sequences.literals(&head[told..]);
 }
 
 /// How many bytes from the start are the same.
@@ -162,7 +227,7 @@ mod tests {
         let (row, line) = (192, 12);
         let above = Axis { distance: line * row - 2 * 24, piece: 192, shared: 6 * 24 };
         let left = Axis { distance: row - 6, piece: 24, shared: 18 };
-        assert_eq!(found, Overlap { row, axes: vec![above, left] });
+        assert_eq!((found.row, &found.axes), (row, &vec![above, left]));
         // Nothing in common, or too little, or known to be other bytes than in memory.
         for (spec, dtype) in [
             (WindowSpec::new([8, 8]).step(8), DType::U8),
@@ -181,7 +246,7 @@ mod tests {
         // Twice: what is used again has to be as new.
         let mut frames = (0..2).map(|_| {
             let mut frame = Vec::with_capacity(zstd::zstd_safe::compress_bound(bytes.len()));
-            let done = overlap.plan(bytes, place, &mut sequences) && sequences.compress(bytes, &mut frame).unwrap();
+            let done = overlap.plan(bytes, place, &mut sequences) && sequences.compress(bytes.len(), &mut frame);
             done.then_some(frame)
         });
         let (first, second) = (frames.next().unwrap()?, frames.next().unwrap()?);

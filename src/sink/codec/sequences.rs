@@ -24,16 +24,30 @@ const BLOCK_DELIMITERS: ZSTD_cParameter = ZSTD_cParameter::ZSTD_c_experimentalPa
 /// What it calls `ZSTD_c_repcodeResolution`: distances that are used again take next to nothing.
 const REPEATED_OFFSETS: ZSTD_cParameter = ZSTD_cParameter::ZSTD_c_experimentalParam19;
 
-/// Collects the repetitions of a buffer, block by block, and writes the frame.
+/// Bytes that the library may read behind the literals.
+const READ_BEHIND: usize = 8;
+
+/// A part of a row that repeats what stands before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Repeat {
+    /// Where in the row it begins.
+    pub(super) at: usize,
+    pub(super) length: usize,
+    /// How far before it stands.
+    pub(super) distance: usize,
+}
+
+/// Collects the repetitions of a buffer and what repeats nothing, block by block, and writes the frame.
 pub(super) struct Sequences {
     context: NonNull<ZSTD_CCtx>,
     list: Vec<ZSTD_Sequence>,
-    /// Bytes since the last repetition, of this block, and of all.
-    literals: usize,
+    /// The bytes that repeat nothing, one behind the other.
+    literals: Vec<u8>,
+    /// How many there were of them at the last repetition.
+    told: usize,
+    /// Bytes of this block, and of all.
     block: usize,
     all: usize,
-    /// Bytes that repeat nothing.
-    lone: usize,
 }
 
 // SAFETY: a context belongs to nobody but its owner, and the library keeps nothing of it by thread.
@@ -43,7 +57,7 @@ impl Sequences {
     pub(super) fn new() -> io::Result<Self> {
         // SAFETY: it has no conditions; a lack of memory gives null.
         let context = NonNull::new(unsafe { zstd_sys::ZSTD_createCCtx() }).ok_or(io::ErrorKind::OutOfMemory)?;
-        let new = Self { context, list: Vec::new(), literals: 0, block: 0, all: 0, lone: 0 };
+        let new = Self { context, list: Vec::new(), literals: Vec::new(), told: 0, block: 0, all: 0 };
         let delimiters = ZSTD_SequenceFormat_e::ZSTD_sf_explicitBlockDelimiters as i32;
         for (parameter, value) in [
             (ZSTD_cParameter::ZSTD_c_compressionLevel, 1),
@@ -61,21 +75,26 @@ impl Sequences {
     /// Begins a new buffer.
     pub(super) fn clear(&mut self) {
         self.list.clear();
-        (self.literals, self.block, self.all, self.lone) = (0, 0, 0, 0);
+        self.literals.clear();
+        (self.told, self.block, self.all) = (0, 0, 0);
     }
 
-    /// The next byte repeats nothing.
-    pub(super) fn literal(&mut self) {
-        if self.block == BLOCK_BYTES {
-            self.end_block();
+    /// The next bytes repeat nothing.
+    pub(super) fn literals(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            if self.block == BLOCK_BYTES {
+                self.end_block();
+            }
+            let (part, rest) = bytes.split_at(bytes.len().min(BLOCK_BYTES - self.block));
+            self.literals.extend_from_slice(part);
+            self.block += part.len();
+            self.all += part.len();
+            bytes = rest;
         }
-        self.literals += 1;
-        self.lone += 1;
-        self.block += 1;
-        self.all += 1;
     }
 
     /// The next `length` bytes, at least [`LEAST_MATCH`], are those `distance` before.
+    #[inline]
     pub(super) fn repeat(&mut self, distance: usize, mut length: usize) {
         assert!(length >= LEAST_MATCH && (1..=MOST_DISTANCE.min(self.all)).contains(&distance));
         while length > 0 {
@@ -88,18 +107,58 @@ impl Sequences {
                 self.end_block();
                 continue;
             }
-            let (offset, match_length) = (distance as u32, part as u32);
-            self.list.push(ZSTD_Sequence {
-                offset,
-                litLength: self.literals as u32,
-                matchLength: match_length,
-                rep: 0,
-            });
-            self.literals = 0;
+            self.push(distance, part);
             self.block += part;
             self.all += part;
             length -= part;
         }
+    }
+
+    /// The next bytes are a row with these repetitions, which come one behind the other.
+    #[inline]
+    pub(super) fn row(&mut self, row: &[u8], repeats: &[Repeat]) {
+        let whole = row.len() <= self.room().min(MOST_MATCH);
+        let mut told = 0;
+        for &Repeat { at, length, distance } in repeats {
+            if !whole {
+                self.literals(&row[told..at]);
+                self.repeat(distance, length);
+            } else {
+                assert!(length >= LEAST_MATCH && (1..=MOST_DISTANCE.min(self.all + at)).contains(&distance));
+                self.few(&row[told..at]);
+                self.push(distance, length);
+            }
+            told = at + length;
+        }
+        if whole {
+            self.few(&row[told..]);
+            self.block += row.len();
+            self.all += row.len();
+        } else {
+            self.literals(&row[told..]);
+        }
+    }
+
+    /// The next bytes repeat nothing, and are a few.
+    #[inline]
+    fn few(&mut self, bytes: &[u8]) {
+        match bytes {
+            [] => {}
+            &[byte] => self.literals.push(byte),
+            _ => self.literals.extend_from_slice(bytes),
+        }
+    }
+
+    #[inline]
+    fn push(&mut self, distance: usize, length: usize) {
+        let literals = (self.literals.len() - self.told) as u32;
+        self.told = self.literals.len();
+        self.list.push(ZSTD_Sequence {
+            offset: distance as u32,
+            litLength: literals,
+            matchLength: length as u32,
+            rep: 0,
+        });
     }
 
     /// Bytes so far.
@@ -109,7 +168,7 @@ impl Sequences {
 
     /// Bytes of them that repeat nothing.
     pub(super) fn lone(&self) -> usize {
-        self.lone
+        self.literals.len()
     }
 
     /// Room in this block.
@@ -119,34 +178,41 @@ impl Sequences {
 
     pub(super) fn end_block(&mut self) {
         if self.block > 0 {
-            self.list.push(ZSTD_Sequence { offset: 0, litLength: self.literals as u32, matchLength: 0, rep: 0 });
-            (self.literals, self.block) = (0, 0);
+            let literals = (self.literals.len() - self.told) as u32;
+            self.list.push(ZSTD_Sequence { offset: 0, litLength: literals, matchLength: 0, rep: 0 });
+            (self.told, self.block) = (self.literals.len(), 0);
         }
     }
 
-    /// Writes `bytes`, which the sequences tell, as a frame into the capacity of `out`; `false` if it has too little.
-    pub(super) fn compress(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> io::Result<bool> {
+    /// Writes the `length` bytes that the sequences tell as a frame into the capacity of `out`; `false` if they are others,
+    /// or repeat each other too little.
+    pub(super) fn compress(&mut self, length: usize, out: &mut Vec<u8>) -> bool {
         self.end_block();
-        if self.all != bytes.len() {
-            return Ok(false);
+        if self.all != length || length == 0 {
+            return false;
         }
-        // SAFETY: all pointers come with the lengths of what they point to. The sequences are blocks of at most
-        // `BLOCK_BYTES` that end with delimiters, add up to `bytes`, and repeat what `repeat` was told lies before.
-        let length = unsafe {
-            zstd_sys::ZSTD_compressSequences(
+        self.literals.reserve(READ_BEHIND);
+        // SAFETY: all pointers come with the lengths of what they point to, the literals with their capacity. The sequences are
+        // blocks of at most `BLOCK_BYTES` that end with delimiters, have as many literals as there are, add up to `length`, and
+        // repeat what `repeat` was told lies before.
+        let written = unsafe {
+            zstd_sys::ZSTD_compressSequencesAndLiterals(
                 self.context.as_ptr(),
                 out.as_mut_ptr().cast(),
                 out.capacity(),
                 self.list.as_ptr(),
                 self.list.len(),
-                bytes.as_ptr().cast(),
-                bytes.len(),
+                self.literals.as_ptr().cast(),
+                self.literals.len(),
+                self.literals.capacity(),
+                length,
             )
         };
-        let length = check(length)?;
+        // A block that would grow can't be left as it is, since its bytes were not told: the codec itself has to do it.
+        let Ok(written) = check(written) else { return false };
         // SAFETY: the library wrote so many bytes from the start, and not more than the capacity.
-        unsafe { out.set_len(length) };
-        Ok(true)
+        unsafe { out.set_len(written) };
+        true
     }
 }
 
