@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use bytesize::ByteSize;
 
-use crate::{Edge, Error, PadMode, Pads, Result, WindowSpec};
+use crate::{Amount, Edge, Error, PadMode, Pads, Result, WindowSpec};
 
 /// What stands between the numbers of axes.
 const BY: [char; 2] = ['x', 'X'];
@@ -137,6 +137,23 @@ pub(crate) fn bytes(name: &'static str, text: &str) -> Result<u64> {
 pub(crate) fn number<T: FromStr>(name: &'static str, text: &str) -> Result<T> {
     let kind = if std::any::type_name::<T>() == "f64" { "a number" } else { "a whole number from 0" };
     text.parse().map_err(|_| Error::argument(name, format!("{text:?} is not {kind}")))
+}
+
+/// `1000`, or `0.1`.
+pub(crate) fn amount(text: &str) -> Result<Amount> {
+    if let Ok(rows) = text.parse() {
+        return Ok(Amount::Rows(rows));
+    }
+    text.parse().map(Amount::Share).map_err(|_| {
+        Error::argument("sample", format!("{text:?} is neither a number of rows, nor a share of them such as 0.1"))
+    })
+}
+
+/// `3/16`.
+pub(crate) fn part_of(name: &'static str, text: &str) -> Result<(u64, u64)> {
+    let parts =
+        text.split_once('/').and_then(|(index, of)| Some((index.trim().parse().ok()?, of.trim().parse().ok()?)));
+    parts.ok_or_else(|| Error::argument(name, format!("{text:?} is not a part of so many, such as 3/16")))
 }
 
 #[cfg(test)]

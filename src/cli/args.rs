@@ -230,7 +230,7 @@ impl Args {
             #[cfg(feature = "parquet")]
             Command::Verify { .. } => "interrupted",
             #[cfg(feature = "datafusion")]
-            Command::Sql(SqlArgs { output: None, .. }) => "interrupted",
+            Command::Sql(ref args) => args.interrupted(),
             _ => "interrupted: nothing was written",
         }
     }
@@ -409,7 +409,7 @@ pub(super) struct FoldArgs {
 /// What is asked.
 #[cfg(feature = "datafusion")]
 #[derive(Debug, ClapArgs)]
-pub(super) struct SqlArgs {
+pub struct SqlArgs {
     /// A query, or another statement of SQL as DataFusion has it: EXPLAIN, COPY, DESCRIBE
     #[arg(value_name = "QUERY")]
     pub(super) query: String,
@@ -429,6 +429,14 @@ pub(super) struct SqlArgs {
     /// No summary
     #[arg(short, long)]
     pub(super) quiet: bool,
+}
+
+#[cfg(feature = "datafusion")]
+impl SqlArgs {
+    /// What is said when the user stops the query.
+    pub(super) fn interrupted(&self) -> &'static str {
+        if self.output.is_none() { "interrupted" } else { "interrupted: nothing was written" }
+    }
 }
 
 /// Which table.

@@ -117,7 +117,7 @@ pub(super) fn run(args: Args) -> Result<()> {
         }
         Command::Fold(args) => fold::run(&args, interrupted),
         #[cfg(feature = "datafusion")]
-        Command::Sql(args) => super::sql::run(&args, interrupted),
+        Command::Sql(args) => super::sql::run(&args, interrupted, super::sql::local),
         #[cfg(feature = "image")]
         Command::Show { windows, chosen, output, across } => {
             if !output.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("png")) {

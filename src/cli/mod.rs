@@ -18,7 +18,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 
-use crate::{Error, ErrorKind};
+use crate::{Error, ErrorKind, Result};
 
 /// Runs the command line with these arguments (the first is the name of the program): 0 is success, 1 an error that one
 /// line on standard error explains, 2 a misused command line.
@@ -38,14 +38,55 @@ pub fn run<T: Into<OsString> + Clone>(args: impl IntoIterator<Item = T>) -> Exit
         return ExitCode::from(error.exit_code() as u8);
     }
     let interrupted = args.interrupted();
-    match commands::run(args) {
+    ended("windrow", commands::run(args), interrupted)
+}
+
+/// How a program ends, and the line that it says about it.
+fn ended(program: &str, result: Result<()>, interrupted: &str) -> ExitCode {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             let line = if error.is_interrupted() { interrupted.to_owned() } else { line(&error) };
-            let _ = writeln!(io::stderr(), "windrow: {line}");
+            let _ = writeln!(io::stderr(), "{program}: {line}");
             ExitCode::from(1)
         }
+    }
+}
+
+/// What the commands of `windrow-distributed` have in common with these.
+#[cfg(feature = "datafusion")]
+#[doc(hidden)]
+pub mod shared {
+    use std::process::ExitCode;
+    use std::sync::Arc;
+
+    use datafusion::execution::runtime_env::RuntimeEnv;
+    use datafusion::prelude::{SessionConfig, SessionContext};
+
+    pub use super::args::SqlArgs;
+    use crate::Result;
+
+    /// `windrow sql` in a session of another kind.
+    pub fn sql(
+        program: &str,
+        args: &SqlArgs,
+        session: impl FnOnce(SessionConfig, Arc<RuntimeEnv>) -> Result<SessionContext>,
+    ) -> ExitCode {
+        super::ended(program, super::sql::run(args, args.interrupted(), session), args.interrupted())
+    }
+
+    /// Ends a program, with one line on standard error if it failed.
+    pub fn ended(program: &str, result: Result<()>) -> ExitCode {
+        super::ended(program, result, "interrupted")
+    }
+
+    /// What DataFusion may take of memory: about so many bytes, given as a text; what is more goes to a temporary folder.
+    ///
+    /// # Errors
+    /// If the text is no number of bytes, or there is no temporary folder.
+    pub fn memory(text: &str) -> Result<Arc<RuntimeEnv>> {
+        super::sql::memory(text)
     }
 }
 

@@ -7,7 +7,8 @@ use clap::Args as ClapArgs;
 
 use crate::collection::PatchCollection;
 use crate::parse;
-use crate::{Amount, AnySource, Error, PatchScan, Result, Split, Step};
+use crate::parse::{amount, part_of};
+use crate::{AnySource, Error, PatchScan, Result, Split, Step};
 
 /// Which rows, in what order: each argument chooses from what those before it left.
 #[derive(Clone, Debug, ClapArgs)]
@@ -237,26 +238,10 @@ fn shares(text: &str) -> Result<Vec<(&str, f64)>> {
     })
 }
 
-/// `1000`, or `0.1`.
-fn amount(text: &str) -> Result<Amount> {
-    if let Ok(rows) = text.parse() {
-        return Ok(Amount::Rows(rows));
-    }
-    text.parse().map(Amount::Share).map_err(|_| {
-        Error::argument("sample", format!("{text:?} is neither a number of rows, nor a share of them such as 0.1"))
-    })
-}
-
-/// `3/16`.
-fn part_of(name: &'static str, text: &str) -> Result<(u64, u64)> {
-    let parts =
-        text.split_once('/').and_then(|(index, of)| Some((index.trim().parse().ok()?, of.trim().parse().ok()?)));
-    parts.ok_or_else(|| Error::argument(name, format!("{text:?} is not a part of so many, such as 3/16")))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Amount;
 
     #[test]
     fn texts_are_what_they_say() {

@@ -7,9 +7,9 @@ use std::time::Instant;
 
 use datafusion::datasource::file_format::options::ArrowReadOptions;
 use datafusion::execution::memory_pool::FairSpillPool;
-use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::prelude::{CsvReadOptions, ParquetReadOptions, SessionContext};
+use datafusion::prelude::{CsvReadOptions, ParquetReadOptions, SessionConfig, SessionContext};
 use tokio::runtime::{Builder, Runtime};
 
 use super::args::SqlArgs;
@@ -20,16 +20,21 @@ use crate::datafusion::output::{self, Answer, Kind, plain};
 use crate::datafusion::{PatchTable, config, register, scan_of};
 use crate::{Error, ErrorKind, Result, parse};
 
-pub(super) fn run(args: &SqlArgs, interrupted: &'static str) -> Result<()> {
+pub(super) fn run(
+    args: &SqlArgs,
+    interrupted: &'static str,
+    session: impl FnOnce(SessionConfig, Arc<RuntimeEnv>) -> Result<SessionContext>,
+) -> Result<()> {
     let kind = args.output.as_deref().map(Kind::of).transpose()?;
     let limit: usize = parse::number("limit", &args.limit)?;
-    let memory = parse::bytes("memory", &args.memory)?;
+    let memory = memory(&args.memory)?;
     let stop = Stop::listen(interrupted)?;
     let start = Instant::now();
     let runtime = Builder::new_multi_thread().enable_all().build();
     let runtime =
         runtime.map_err(|error| Error::from(ErrorKind::Io { name: "threads".to_owned(), action: "start", error }))?;
-    let ctx = session(memory)?;
+    let ctx = session(config().with_information_schema(true), memory)?;
+    register(&ctx).map_err(plain)?;
     for table in &args.table {
         add(&ctx, &runtime, table, args.output.as_deref())?;
     }
@@ -66,14 +71,15 @@ fn is_query(plan: &LogicalPlan) -> bool {
     )
 }
 
-/// A session that takes so much memory, and then writes to disk what can be.
-fn session(memory: u64) -> Result<SessionContext> {
-    let pool = FairSpillPool::new(usize::try_from(memory).unwrap_or(usize::MAX));
-    let runtime = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(pool)).build_arc().map_err(plain)?;
-    let config = config().with_information_schema(true);
-    let ctx = SessionContext::new_with_config_rt(config, runtime);
-    register(&ctx).map_err(plain)?;
-    Ok(ctx)
+/// The session of this process alone.
+pub(super) fn local(config: SessionConfig, memory: Arc<RuntimeEnv>) -> Result<SessionContext> {
+    Ok(SessionContext::new_with_config_rt(config, memory))
+}
+
+/// So much memory; what is more goes to disk where it can.
+pub(super) fn memory(text: &str) -> Result<Arc<RuntimeEnv>> {
+    let pool = FairSpillPool::new(usize::try_from(parse::bytes("memory", text)?).unwrap_or(usize::MAX));
+    RuntimeEnvBuilder::new().with_memory_pool(Arc::new(pool)).build_arc().map_err(plain)
 }
 
 /// Adds a table: `name=IMAGE,window=8x8,step=2`, or `name=FILE` of a format that holds tables.

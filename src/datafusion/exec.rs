@@ -28,6 +28,7 @@ use datafusion::physical_plan::statistics::StatisticsArgs;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties};
 
+use super::filter::Kept;
 use super::stats;
 use super::table::{State, known_encoder};
 use crate::encode::{Column, Encoder, Gathered};
@@ -43,16 +44,21 @@ use crate::{BufferPool, PatchScan, Result};
 /// those that they leave are gathered.
 #[derive(Clone, Debug)]
 pub struct PatchExec {
-    scan: PatchScan,
-    encoder: Arc<Encoder>,
+    /// The whole table.
+    pub(super) table: PatchScan,
+    /// Which of its windows filters leave by arithmetic.
+    pub(super) kept: Option<Kept>,
+    /// The rows that are left.
+    pub(super) scan: PatchScan,
+    pub(super) encoder: Arc<Encoder>,
     /// What filters are computed on.
-    known: Arc<Encoder>,
-    predicate: Option<Arc<dyn PhysicalExpr>>,
-    splits: Vec<Range<u64>>,
+    pub(super) known: Arc<Encoder>,
+    pub(super) predicate: Option<Arc<dyn PhysicalExpr>>,
+    pub(super) splits: Vec<Range<u64>>,
     /// The most rows of each partition.
-    fetch: Option<usize>,
-    /// Rows of the whole table.
-    all_rows: u64,
+    pub(super) fetch: Option<usize>,
+    /// Whether rows are said to come in the order that they have.
+    ordered: bool,
     state: Arc<State>,
     metrics: ExecutionPlanMetricsSet,
     properties: Arc<PlanProperties>,
@@ -65,21 +71,53 @@ const MOST_BATCH_ROWS: u64 = 1 << 16;
 const LOOK_ROWS: u64 = 1 << 13;
 
 impl PatchExec {
+    /// Of the rows that `kept` leaves of a table, at most `limit`.
     pub(super) fn new(
-        scan: PatchScan,
+        table: PatchScan,
+        kept: Option<Kept>,
+        limit: Option<usize>,
         encoder: Arc<Encoder>,
         state: Arc<State>,
         predicate: Option<Arc<dyn PhysicalExpr>>,
-        partitions: u64,
-        all_rows: u64,
+        partitions: usize,
     ) -> Result<Self> {
+        let mut scan = match &kept {
+            Some(kept) => kept.rows(&table)?,
+            None => table.clone(),
+        };
+        if let (Some(limit), None) = (limit, &predicate) {
+            let rows = scan.rows();
+            scan = scan.with_rows(rows.start..rows.end.min(rows.start.saturating_add(limit as u64)))?;
+        }
         let known = known_encoder(&scan)?;
-        // No partition for less than a batch.
-        let batches = scan.num_rows().div_ceil(batch_rows(&scan, &encoder));
-        let splits = scan.cuts(partitions.min(batches).max(1), "partitions")?;
-        let properties = Arc::new(properties(&scan, &encoder, splits.len()));
+        let properties = Arc::new(properties(&scan, &encoder, 1, true));
         let metrics = ExecutionPlanMetricsSet::new();
-        Ok(Self { scan, encoder, known, predicate, splits, fetch: None, all_rows, state, metrics, properties })
+        let splits = vec![scan.rows()];
+        let (fetch, ordered) = (limit, true);
+        let exec =
+            Self { table, kept, scan, encoder, known, predicate, splits, fetch, ordered, state, metrics, properties };
+        // No partition for less than a batch.
+        let splits = exec.scan.cuts((partitions as u64).min(exec.batches()).max(1), "partitions")?;
+        Ok(exec.in_splits(splits))
+    }
+
+    /// The same rows, or some of them, in other partitions, and nothing measured yet.
+    pub(super) fn in_splits(mut self, splits: Vec<Range<u64>>) -> Self {
+        self.properties = Arc::new(properties(&self.scan, &self.encoder, splits.len(), self.ordered));
+        self.metrics = ExecutionPlanMetricsSet::new();
+        Self { splits, ..self }
+    }
+
+    /// The same of which nobody knows in what order rows come.
+    pub(super) fn unordered(mut self) -> Self {
+        self.ordered = false;
+        let splits = std::mem::take(&mut self.splits);
+        self.in_splits(splits)
+    }
+
+    /// How many batches all rows are.
+    pub(super) fn batches(&self) -> u64 {
+        self.scan.num_rows().div_ceil(batch_rows(&self.scan, &self.encoder))
     }
 
     /// The same with at most so many rows of each partition.
@@ -107,7 +145,8 @@ impl PatchExec {
 
     /// The rows of a partition, or of all.
     fn rows_of(&self, partition: Option<usize>) -> Range<u64> {
-        partition.map_or_else(|| self.scan.rows(), |partition| self.splits[partition].clone())
+        let ends = || self.splits.first().zip(self.splits.last()).map_or(0..0, |(a, b)| a.start..b.end);
+        partition.map_or_else(ends, |partition| self.splits[partition].clone())
     }
 }
 
@@ -118,7 +157,7 @@ fn batch_rows(scan: &PatchScan, encoder: &Encoder) -> u64 {
 }
 
 /// How the rows come.
-fn properties(scan: &PatchScan, encoder: &Encoder, partitions: usize) -> PlanProperties {
+fn properties(scan: &PatchScan, encoder: &Encoder, partitions: usize, ordered: bool) -> PlanProperties {
     let schema = encoder.schema.clone();
     let rising = |column: Column| {
         let place = encoder.columns.iter().position(|&own| own == column)?;
@@ -126,7 +165,7 @@ fn properties(scan: &PatchScan, encoder: &Encoder, partitions: usize) -> PlanPro
         Some(PhysicalSortExpr::new(expr, SortOptions { descending: false, nulls_first: false }))
     };
     let mut orders: Vec<Vec<PhysicalSortExpr>> = Vec::new();
-    if scan.plan().selection.is_sorted() {
+    if ordered && scan.plan().selection.is_sorted() {
         orders.extend(rising(Column::Window).map(|window| vec![window]));
         // The grid is in C order: by the first axis, then by the next.
         let axes = (0..scan.grid().sliding().count()).map_while(|axis| rising(Column::Start(axis)));
@@ -151,7 +190,7 @@ impl DisplayAs for PatchExec {
             return writeln!(f, "bytes={}", ByteSize(bytes));
         }
         write!(f, "PatchExec: {name}, windows={windows}, columns=[{}], ", columns.join(", "))?;
-        write!(f, "rows={most}{rows} of {}, bytes={most}{}", self.all_rows, ByteSize(bytes))?;
+        write!(f, "rows={most}{rows} of {}, bytes={most}{}", self.table.num_rows(), ByteSize(bytes))?;
         if let Some(fetch) = self.fetch {
             write!(f, ", fetch={fetch}")?;
         }

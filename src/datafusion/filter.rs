@@ -7,6 +7,8 @@ use datafusion::logical_expr::expr::InList;
 use datafusion::logical_expr::{Between, BinaryExpr, Expr, Operator};
 use datafusion::scalar::ScalarValue;
 
+use serde::{Deserialize, Serialize};
+
 use super::ranges::Ranges;
 use crate::encode::Column as TableColumn;
 use crate::rows::{IdSetBuilder, Step};
@@ -14,7 +16,7 @@ use crate::scan::first_that;
 use crate::{Grid, PatchScan, Result};
 
 /// What filters leave of the ids and of the coordinates on each sliding axis: windows that are in all of them.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Kept {
     window: Ranges,
     axes: Vec<Ranges>,
@@ -43,6 +45,11 @@ pub(super) fn known_columns(grid: &Grid) -> Vec<TableColumn> {
 impl Kept {
     pub(super) fn all(grid: &Grid) -> Self {
         Self { window: Ranges::all(), axes: vec![Ranges::all(); grid.sliding().count()] }
+    }
+
+    /// Whether these are filters of such a grid.
+    pub(super) fn is_of(&self, grid: &Grid) -> bool {
+        self.axes.len() == grid.sliding().count()
     }
 
     /// Leaves what a filter leaves too; false, and nothing is done, if it is of another kind.

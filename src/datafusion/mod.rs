@@ -23,11 +23,15 @@
 //! take nested lists of a fixed size as the layouts `tensor` and `fixed-shape-tensor` have them. Pixels that are null
 //! count for nothing; where one is NaN, so is the result. Single pixels are `patch[1][1]`, counted from 1 as in all SQL.
 //!
+//! # Several machines
+//! The crate `windrow-distributed` deals queries to workers. A leaf of a plan, [`PatchExec`], travels as a value.
+//!
 //! # Memory
 //! Every partition holds a band of the source and one batch (4 MiB, and at most 65,536 rows); other operators as
 //! DataFusion has them. A file that is decoded as a whole (PNG, JPEG, …) is decoded by the first query that uses pixels,
 //! and stays in memory as long as the table.
 
+mod element;
 mod exec;
 mod filter;
 mod function;
@@ -38,16 +42,19 @@ mod ranges;
 mod stats;
 mod table;
 mod udf;
+mod wire;
 
 use std::sync::Arc;
 
 use datafusion::config::MaxRowGroupBytes;
 use datafusion::error::Result;
+use datafusion::execution::FunctionRegistry;
+use datafusion::logical_expr::ScalarUDF;
 use datafusion::prelude::{SessionConfig, SessionContext};
 
 pub use exec::PatchExec;
 pub use options::scan_of;
-pub use table::PatchTable;
+pub use table::{PatchTable, Unordered};
 
 /// Brings the table function `patches` and the functions of patches to a session.
 ///
@@ -69,8 +76,15 @@ pub use table::PatchTable;
 pub fn register(ctx: &SessionContext) -> Result<()> {
     ctx.register_udtf(function::NAME, Arc::new(function::Patches));
     ctx.register_relation_planner(Arc::new(function::Named))?;
-    udf::all().for_each(|udf| ctx.register_udf(udf));
+    functions().for_each(|udf| ctx.register_udf(udf));
+    ctx.state_ref().write().register_function_rewrite(Arc::new(element::Straight))?;
     Ok(())
+}
+
+/// The functions of patches.
+#[doc(hidden)]
+pub fn functions() -> impl Iterator<Item = ScalarUDF> {
+    udf::all().chain([element::PatchPixel::new().into()])
 }
 
 /// DataFusion's defaults, but for rows as wide as patches: `COPY` writes row groups of 64 MiB, and of 32,768 rows at most,

@@ -5,7 +5,7 @@ use crate::source::{OpenOptions, RawSpec};
 use crate::{AnySource, Coords, DType, Error, Layout, Nodata, PatchScan, Result};
 
 /// What an option may be called.
-const NAMES: [&str; 24] = [
+const NAMES: [&str; 33] = [
     "window",
     "step",
     "dilation",
@@ -30,9 +30,19 @@ const NAMES: [&str; 24] = [
     "labels",
     "label_at",
     "label_nodata",
+    "mask",
+    "mask_at",
+    "min_valid",
+    "sample",
+    "seed",
+    "shuffle",
+    "epoch",
+    "shard",
+    "skip",
 ];
 
-/// The scan of the image at a path, with options by name: those of the command line, `window` at least. Reads no pixel.
+/// The scan of the image at a path, with options by name: those of the command line, `window` at least. Reads no
+/// pixel, unless rows are chosen by them: by a mask, or by the share of valid ones.
 ///
 /// ```no_run
 /// let scan = windrow::datafusion::scan_of("scene.tif", [("window", "8x8"), ("step", "2"), ("pad_mode", "reflect")])?;
@@ -78,6 +88,15 @@ pub fn scan_of<'a>(image: &str, options: impl IntoIterator<Item = (&'a str, &'a 
         labels,
         label_at,
         label_nodata,
+        mask,
+        mask_at,
+        min_valid,
+        sample,
+        seed,
+        shuffle,
+        epoch,
+        shard,
+        skip,
     ] = given;
     let spec = SpecText { window, step, dilation, axes, edge, pad, pad_mode, pad_value }.resolve()?;
     let spec = spec.ok_or_else(|| {
@@ -126,5 +145,34 @@ pub fn scan_of<'a>(image: &str, options: impl IntoIterator<Item = (&'a str, &'a 
     if let Some(nodata) = label_nodata {
         builder = builder.label_nodata(nodata.parse::<Nodata>()?);
     }
-    builder.build()
+    let number = |name, text: Option<&str>| text.map(|text| parse::number::<u64>(name, text)).transpose();
+    // In the order of the command line.
+    let mut scan = builder.build()?;
+    for (name, value, with, other) in
+        [("mask_at", mask_at, "mask", mask), ("seed", seed, "sample", sample), ("epoch", epoch, "shuffle", shuffle)]
+    {
+        if value.is_some() && other.is_none() {
+            return Err(Error::argument(name, format!("goes with {with}")));
+        }
+    }
+    if let Some(mask) = mask {
+        scan = scan.mask(AnySource::open(mask, None)?, mask_at.unwrap_or("center").parse()?)?;
+    }
+    if let Some(share) = min_valid {
+        scan = scan.min_valid(parse::number("min_valid", share)?)?;
+    }
+    if let Some(sample) = sample {
+        scan = scan.sample(parse::amount(sample)?, number("seed", seed)?.unwrap_or(0))?;
+    }
+    if let Some(seed) = number("shuffle", shuffle)? {
+        scan = scan.shuffle(seed, number("epoch", epoch)?.unwrap_or(0))?;
+    }
+    if let Some(shard) = shard {
+        let (index, of) = parse::part_of("shard", shard)?;
+        scan = scan.shard(index, of)?;
+    }
+    if let Some(rows) = number("skip", skip)? {
+        scan = scan.skip(rows)?;
+    }
+    Ok(scan)
 }

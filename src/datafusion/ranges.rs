@@ -2,8 +2,11 @@
 
 use std::ops::Range;
 
+use serde::{Deserialize, Serialize};
+
 /// Whole numbers, as ranges that rise and don't touch. Wide enough for ids and coordinates alike.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Vec<[String; 2]>", into = "Vec<[String; 2]>")]
 pub(super) struct Ranges(Vec<Range<i128>>);
 
 /// Beyond all ids and coordinates.
@@ -97,6 +100,26 @@ impl Ranges {
     }
 }
 
+/// As texts: JSON has no numbers of such a size.
+impl From<Ranges> for Vec<[String; 2]> {
+    fn from(ranges: Ranges) -> Self {
+        ranges.0.iter().map(|range| [range.start.to_string(), range.end.to_string()]).collect()
+    }
+}
+
+impl TryFrom<Vec<[String; 2]>> for Ranges {
+    type Error = String;
+
+    fn try_from(texts: Vec<[String; 2]>) -> Result<Self, String> {
+        let number = |text: &String| match text.parse::<i128>() {
+            Ok(n) if (-FAR..=FAR).contains(&n) => Ok(n),
+            _ => Err(format!("{text:?}: expected a number from {} to {FAR}", -FAR)),
+        };
+        let ranges = texts.iter().map(|[start, end]| Ok(number(start)?..number(end)?));
+        Ok(Self::joined(ranges.collect::<Result<_, String>>()?))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -126,7 +149,9 @@ mod tests {
             for set in [a.and(&b), a.clone().or(b.clone()), a.not()] {
                 prop_assert!(set.0.windows(2).all(|pair| pair[0].end < pair[1].start), "{set:?}");
             }
-            prop_assert_eq!(a.not().not(), a);
+            prop_assert_eq!(a.not().not(), a.clone());
+            let text = serde_json::to_string(&a.not()).unwrap();
+            prop_assert_eq!(serde_json::from_str::<Ranges>(&text).unwrap(), a.not());
         }
     }
 }

@@ -50,6 +50,12 @@ pub struct PatchTable {
     state: Arc<State>,
 }
 
+/// In a session with this extension nobody relies on the order of rows: where they are exchanged between processes, it is
+/// lost, and a sort that was left out for it is missed.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug)]
+pub struct Unordered;
+
 /// What all queries over a table share.
 #[derive(Debug, Default)]
 pub(super) struct State {
@@ -83,8 +89,12 @@ impl PatchTable {
         self.state.gathered.load(Ordering::Relaxed)
     }
 
+    pub(super) fn state(&self) -> Arc<State> {
+        self.state.clone()
+    }
+
     /// The encoder of some of the columns, by their places.
-    fn encoder(&self, projection: Option<&Vec<usize>>) -> DataFusionResult<Arc<Encoder>> {
+    pub(super) fn encoder(&self, projection: Option<&Vec<usize>>) -> DataFusionResult<Arc<Encoder>> {
         let encoder = &self.scan.plan().encoder;
         let Some(places) = projection else { return Ok(encoder.clone()) };
         let columns = places.iter().map(|&place| encoder.columns[place]).collect();
@@ -158,7 +168,6 @@ impl TableProvider for PatchTable {
                 rest.push(filter.clone());
             }
         }
-        let mut scan = if narrowed { kept.rows(&self.scan)? } else { self.scan.clone() };
         let predicate = match conjunction(rest) {
             None => None,
             Some(filter) => {
@@ -166,13 +175,11 @@ impl TableProvider for PatchTable {
                 Some(session.create_physical_expr(filter, &known)?)
             }
         };
-        if let (Some(limit), None) = (limit, &predicate) {
-            let rows = scan.rows();
-            scan = scan.with_rows(rows.start..rows.end.min(rows.start.saturating_add(limit as u64)))?;
-        }
-        let encoder = self.encoder(projection)?;
-        let partitions = session.config().target_partitions() as u64;
-        let exec = PatchExec::new(scan, encoder, self.state.clone(), predicate, partitions, self.scan.num_rows())?;
-        Ok(Arc::new(exec.fetching(limit)))
+        let (encoder, state) = (self.encoder(projection)?, self.state.clone());
+        let partitions = session.config().target_partitions();
+        let kept = narrowed.then_some(kept);
+        let exec = PatchExec::new(self.scan.clone(), kept, limit, encoder, state, predicate, partitions)?;
+        let keeps = session.config().get_extension::<Unordered>().is_none();
+        Ok(Arc::new(if keeps { exec } else { exec.unordered() }))
     }
 }

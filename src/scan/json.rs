@@ -15,7 +15,7 @@ const ARRAY: &str = "array";
 
 /// A scan, as it is written down: the same as the metadata of a file says of its table, and what that leaves out.
 #[derive(Serialize, Deserialize)]
-struct Written {
+pub(crate) struct Written {
     form: u32,
     table: TableInfo,
     columns: Vec<String>,
@@ -68,9 +68,20 @@ impl PatchScan {
         Self::of_written(&serde_json::from_str(json).map_err(broken)?)
     }
 
-    fn written(&self) -> Result<Written> {
+    pub(crate) fn written(&self) -> Result<Written> {
         let schema = self.schema();
-        let table = TableInfo::from_schema(&schema)?;
+        Ok(Written {
+            form: FORM,
+            table: self.told()?,
+            columns: schema.fields().iter().map(|field| field.name().clone()).collect(),
+            batch_rows: self.0.batch_rows,
+            windows: self.0.selection.listed().map(<[u64]>::to_vec),
+        })
+    }
+
+    /// What the schema tells of the table, unless another process would not find what it was made of.
+    pub(crate) fn told(&self) -> Result<TableInfo> {
+        let table = TableInfo::from_schema(&self.schema())?;
         let table = table.ok_or_else(|| Error::format("schema metadata", "the scan does not say how it was made"))?;
         let refuse = |name| {
             let message = "it is an array in memory, and can't be written down: expected the path of a file";
@@ -85,16 +96,10 @@ impl PatchScan {
         if table.selection.iter().any(|step| matches!(step, Step::Mask { name, .. } if name == ARRAY)) {
             return refuse("mask");
         }
-        Ok(Written {
-            form: FORM,
-            table,
-            columns: schema.fields().iter().map(|field| field.name().clone()).collect(),
-            batch_rows: self.0.batch_rows,
-            windows: self.0.selection.listed().map(<[u64]>::to_vec),
-        })
+        Ok(table)
     }
 
-    fn of_written(written: &Written) -> Result<Self> {
+    pub(crate) fn of_written(written: &Written) -> Result<Self> {
         check_form(written.form)?;
         let table = &written.table;
         let source = AnySource::open_with(&table.source.name, &table.source.opened)?;

@@ -25,6 +25,8 @@ pub use builder::ScanBuilder;
 pub(crate) use columns::row_bytes;
 pub(crate) use cost::PROGRAM_BYTES;
 pub use explain::Explain;
+#[cfg(feature = "datafusion")]
+pub(crate) use json::Written;
 pub use mask::MaskAt;
 pub(crate) use replay::More;
 pub(crate) use rows::first_that;

@@ -4,6 +4,7 @@
 //! role), and stand in no error.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::future::Future;
 use std::io::{self, Read, Write};
 use std::ops::Range;
@@ -198,6 +199,12 @@ pub(crate) struct Version {
     tag: Option<String>,
     /// In milliseconds; what a store does not say is 0.
     modified: i64,
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "version {:?} of {} ms", self.tag.as_deref().unwrap_or_default(), self.modified)
+    }
 }
 
 impl Version {

@@ -2,6 +2,7 @@
 //! machine.
 
 use std::borrow::Borrow;
+use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -45,6 +46,21 @@ pub(crate) struct Stamp {
 impl PartialEq for Stamp {
     fn eq(&self, other: &Self) -> bool {
         (self.len, self.modified) == (other.len, other.modified)
+    }
+}
+
+impl fmt::Display for Stamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes", self.len)?;
+        #[cfg(feature = "cloud")]
+        if let Some(remote) = &self.remote {
+            return write!(f, " of {}", remote.version());
+        }
+        match self.modified.map(|time| time.duration_since(SystemTime::UNIX_EPOCH)) {
+            None => Ok(()),
+            Some(Ok(since)) => write!(f, " of {}.{:09}", since.as_secs(), since.subsec_nanos()),
+            Some(Err(before)) => write!(f, " of -{:?}", before.duration()),
+        }
     }
 }
 

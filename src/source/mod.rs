@@ -142,6 +142,13 @@ pub trait Source: fmt::Debug + Send + Sync {
     fn identity(&self) -> Result<Identity> {
         identity::of_pixels(self)
     }
+
+    /// What tells that somebody wrote to the file since it was opened, without reading it: a text to be compared, if
+    /// there is a file.
+    #[doc(hidden)]
+    fn stamp(&self) -> Option<String> {
+        None
+    }
 }
 
 /// One pass over the pixels of a [`Source`].

@@ -78,6 +78,10 @@ impl Source for NpySource {
         DataFile::reopen(&self.file, &self.stamp)?.identity(None)
     }
 
+    fn stamp(&self) -> Option<String> {
+        Some(self.stamp.to_string())
+    }
+
     fn open(&self, pool: &BufferPool) -> Result<Box<dyn RegionReader>> {
         if let Some(view) = &self.mapped {
             return Ok(Box::new(ViewReader(view.clone())));

@@ -158,6 +158,10 @@ impl Source for NpzSource {
         DataFile::reopen(&self.path, &self.stamp)?.identity(None)
     }
 
+    fn stamp(&self) -> Option<String> {
+        Some(self.stamp.to_string())
+    }
+
     fn open(&self, pool: &BufferPool) -> Result<Box<dyn RegionReader>> {
         let archive = Arc::new(Archive::read(DataFile::reopen(&self.path, &self.stamp)?)?);
         let (array, packed) = head(&archive, &self.member)?;

@@ -76,6 +76,10 @@ impl Remote {
         Ok(Self { name: path.to_owned(), place, version: part.version, blocks: Mutex::new(blocks) })
     }
 
+    pub(crate) fn version(&self) -> &Version {
+        &self.version
+    }
+
     pub(crate) fn len(&self) -> u64 {
         self.version.bytes
     }

@@ -90,3 +90,29 @@ async fn pixels_by_their_place() {
     let (ctx, _) = session(&binary, 1);
     assert!(error(&ctx, "SELECT patch_mean(patch) FROM t").await.contains("layout binary"));
 }
+
+/// The short way to a pixel goes where DataFusion's own goes.
+#[tokio::test]
+async fn pixels_by_any_place() {
+    let pixels: Vec<i16> = (0..5 * 6 * 2).map(|i| if i % 7 == 3 { -9 } else { i }).collect();
+    let image = StridedView::from_vec(pixels, &[5, 6, 2]).unwrap();
+    let builder = |layout| PatchScan::builder(image.clone(), WindowSpec::new([2, 3])).nodata(-9.0).layout(layout);
+    for layout in [Layout::Tensor, Layout::FixedShapeTensor] {
+        let scan = builder(layout).build().unwrap();
+        let (ctx, table) = session(&scan, 1);
+        let plain = datafusion::prelude::SessionContext::new();
+        plain.register_table("t", std::sync::Arc::new(table)).unwrap();
+        let places: &[&str] = match layout {
+            Layout::Tensor => {
+                &["[1][1][1]", "[2][3][2]", "[-1][-2][1]", "[0][1][1]", "[3][1][1]", "[1][2][-3]", "[2]", "[1][2]"]
+            }
+            _ => &["[1]", "[12]", "[-1]", "[13]", "[0]"],
+        };
+        for place in places {
+            let sql = format!("SELECT patch{place}, x FROM t WHERE y > 0 ORDER BY \"window\"");
+            assert_eq!(ask(&ctx, &sql).await, ask(&plain, &sql).await, "{sql}");
+        }
+        let sql = format!("EXPLAIN SELECT patch{} FROM t", places[0]);
+        assert!(format!("{:?}", ask(&ctx, &sql).await).contains("patch_pixel"));
+    }
+}

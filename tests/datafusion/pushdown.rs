@@ -198,6 +198,35 @@ async fn what_is_no_table_is_told() {
 }
 
 #[tokio::test]
+async fn rows_are_chosen_by_options() {
+    let (ctx, _) = session(&scan(), 2);
+    let image = || windrow::AnySource::open("data/chelsea.png", None).unwrap();
+    let all = PatchScan::new(image(), WindowSpec::new([8, 8])).unwrap();
+    let masked = all.mask(image(), "all".parse().unwrap());
+    for (options, chosen) in [
+        ("sample => 0.01, seed => 3", all.sample(windrow::Amount::Share(0.01), 3).unwrap()),
+        ("sample => 500, shuffle => 7, epoch => 2", all.sample(500, 0).unwrap().shuffle(7, 2).unwrap()),
+        ("shard => '2/7', skip => 100", all.shard(2, 7).unwrap().skip(100).unwrap()),
+    ] {
+        let sql = format!("SELECT \"window\" FROM patches('data/chelsea.png', window => '8x8', {options})");
+        let mut expected = chosen.windows(0..chosen.num_rows()).unwrap();
+        let mut got = ids(&ask(&ctx, &sql).await);
+        // Partitions come as they are ready.
+        expected.sort_unstable();
+        got.sort_unstable();
+        assert_eq!(got, expected, "{sql}");
+    }
+    let sql = "SELECT \"window\" FROM patches('data/chelsea.png', window => '8x8', mask => 'data/chelsea.png', \
+               mask_at => 'all')";
+    match masked {
+        Ok(masked) => assert_eq!(ids(&ask(&ctx, sql).await).len() as u64, masked.num_rows()),
+        Err(expected) => assert!(error(&ctx, sql).await.contains(&expected.to_string())),
+    }
+    let sql = "SELECT * FROM patches('data/chelsea.png', window => '8x8', seed => 4)";
+    assert!(error(&ctx, sql).await.contains("seed: goes with sample"));
+}
+
+#[tokio::test]
 async fn images_are_tables_by_their_path() {
     let (ctx, _) = session(&scan(), 2);
     for call in [

@@ -69,6 +69,10 @@ impl Source for ImageSource {
         DataFile::reopen(&self.path, &self.stamp)?.identity(None)
     }
 
+    fn stamp(&self) -> Option<String> {
+        Some(self.stamp.to_string())
+    }
+
     fn open(&self, pool: &BufferPool) -> Result<Box<dyn RegionReader>> {
         let file = DataFile::reopen(&self.path, &self.stamp)?;
         let (info, decoder) = start(&file, self.format)?;

@@ -171,6 +171,10 @@ impl Source for TiffSource {
         DataFile::reopen(&self.path, &self.stamp)?.identity(page)
     }
 
+    fn stamp(&self) -> Option<String> {
+        Some(self.stamp.to_string())
+    }
+
     fn open(&self, pool: &BufferPool) -> Result<Box<dyn RegionReader>> {
         let file = DataFile::reopen(&self.path, &self.stamp)?;
         if Page::read(&file, self.number, self.overview)? != *self.page {

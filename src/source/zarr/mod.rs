@@ -27,6 +27,7 @@ use super::dense::Dense;
 use super::guard::guard;
 use super::swap::swap_bytes;
 use super::{Region, RegionReader, Source, SourceInfo};
+use crate::digest::Digest;
 use crate::{BufferPool, DType, Error, Result, Scalar, StridedView};
 
 /// The most bytes of one chunk.
@@ -226,6 +227,12 @@ impl Source for ZarrSource {
 
     fn nodata(&self) -> Option<Scalar> {
         self.meta.nodata
+    }
+
+    /// Of what it says of itself: its chunks are many.
+    fn stamp(&self) -> Option<String> {
+        let digests = self.said.iter().filter_map(|said| Digest::of(&said[..]).ok());
+        Some(digests.map(|digest| format!("metadata of {digest}")).collect::<Vec<_>>().join(", "))
     }
 
     fn open(&self, pool: &BufferPool) -> Result<Box<dyn RegionReader>> {
