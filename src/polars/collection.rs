@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use polars::prelude::*;
 
 use super::gather::by_ids;
+use super::map::{On, map};
 use super::{ffi, frame, morsel, rows};
 use crate::Result;
 use crate::collection::{CollectionTaker, PatchCollection};
@@ -91,5 +92,6 @@ fn column(tiles: &PatchCollection, name: &str, pixels: bool) -> Result<Expr> {
         })
     };
     let typed = move |_: &Schema, rows: &Field| Ok(Field::new(rows.name().clone(), dtype.clone()));
-    Ok(col("window").map_with_fmt_str(function, typed, format!("windrow.{name}")))
+    let on = if of_images { On::Engine } else { On::Other };
+    Ok(map(col("window"), on, format!("windrow.{name}"), function, typed))
 }

@@ -7,11 +7,12 @@ use arrow_array::Array;
 use polars::prelude::*;
 
 use super::ffi;
+use super::map::{On, map};
 use crate::encode::{Column as TableColumn, Encoder};
 use crate::schema::{TableInfo, schema};
 use crate::source::Decoded;
 use crate::take::PatchTaker;
-use crate::{Error, Layout, PatchScan, Result};
+use crate::{AnySource, Error, Layout, PatchScan, Result};
 
 /// The patches of the windows with these ids, in the layout and type of the scan: any window of the grid, whatever the
 /// rows of the scan. Null ids give null patches.
@@ -49,13 +50,14 @@ pub(super) fn gathered_of(scan: &PatchScan, column: TableColumn, ids: Expr) -> E
         check_ids(ids.name(), ids.dtype())?;
         Ok(Field::new(ids.name().clone(), gather.dtype.clone()))
     };
+    let on = gather.as_ref().map_or(On::Engine, |gather| gather.on());
     let patches = move |ids: Column| gather.as_ref().map_err(failed)?.patches(&ids);
     let name = match column {
         TableColumn::Label => "windrow.label",
         TableColumn::Share => "windrow.valid",
         _ => "windrow.patch",
     };
-    ids.map_with_fmt_str(patches, dtype, name)
+    map(ids, on, name, patches, dtype)
 }
 
 /// Refuses what can't be ids.
@@ -149,6 +151,14 @@ impl Gather {
             ffi::column("patch", &none).map_err(|error| Error::argument("dtype", error.to_string()))?.dtype().clone();
         let (decoded, idle) = (Decoded::default(), Mutex::new(Vec::new()));
         Ok(Self { scan: scan.clone(), encoder: Arc::new(encoder), dtype, decoded, idle })
+    }
+
+    /// On which threads: what is in memory, or is once it is decoded, needs no wait.
+    fn on(&self) -> On {
+        let waits = |source: &AnySource| !source.info().resident;
+        let image = self.encoder.needs_pixels() && waits(self.scan.source());
+        let labels = self.encoder.needed_labels().is_some_and(|labels| waits(&labels.source));
+        if image || labels { On::Other } else { On::Engine }
     }
 
     /// The patches of a column of ids.

@@ -28,7 +28,9 @@
 //! however wide; where patches are wide, the frame gives its rows in morsels of a few MiB instead. They stay small
 //! through filters and expressions. Sorts, joins, group-bys and frames of your own come in Polars' morsels again: with
 //! wide patches behind those, make the process's morsels smaller, before its first query, by the environment variable
-//! `POLARS_STREAMING_CHUNK_SIZE` (rows; `POLARS_IDEAL_MORSEL_SIZE` is overwritten by it in 0.55).
+//! `POLARS_STREAMING_CHUNK_SIZE` (rows; `POLARS_IDEAL_MORSEL_SIZE` is overwritten by it in 0.55). Sinks hold a few row
+//! groups or record batches, which have 122,880 rows unless their options say otherwise: for wide patches set
+//! `row_group_size` or `record_batch_size`.
 //!
 //! A file that is decoded as a whole (PNG, JPEG, …) is decoded by the first query that uses pixels, and stays in memory
 //! as long as the frame and its copies.
@@ -50,6 +52,7 @@ mod error;
 mod ffi;
 mod frame;
 mod gather;
+mod map;
 mod morsel;
 mod rolling;
 mod rows;

@@ -2,6 +2,7 @@
 
 use polars::prelude::{Column, DataType, Expr, Field, IntoColumn, PolarsResult, Schema, UInt64Chunked, col};
 
+use super::map::{On, map};
 use crate::rows::Selection;
 
 /// The window ids of the row numbers in the column `window`.
@@ -22,7 +23,7 @@ pub(super) fn windows(selection: Selection) -> Expr {
         Ok(ids.into_column().with_name(rows.name().clone()))
     };
     let dtype = |_: &Schema, rows: &Field| Ok(Field::new(rows.name().clone(), DataType::UInt64));
-    col("window").map_with_fmt_str(ids, dtype, "windrow.window")
+    map(col("window"), On::Engine, "windrow.window", ids, dtype)
 }
 
 fn is_stretch(numbers: &UInt64Chunked, first: u64, last: u64) -> bool {

@@ -10,6 +10,7 @@ mod places;
 mod pushdown;
 mod rows;
 mod sinks;
+mod threads;
 mod values;
 
 use polars::prelude::*;

@@ -1,6 +1,8 @@
 //! Peak memory, each query in a process of its own.
 
+use std::num::NonZeroUsize;
 use std::process::Command;
+use std::sync::Arc;
 
 use windrow::Layout;
 
@@ -61,20 +63,58 @@ fn wide_rows_take_bounded_memory() {
     assert_eq!(frame.columns()[0].f64().unwrap().get(0), Some(expected));
 }
 
-#[cfg(target_os = "linux")]
-#[test]
-fn wide_rows_are_written_in_bounded_memory() {
-    if let Some(peak) = peak_of("memory::wide_rows_are_written_in_bounded_memory") {
-        assert!(peak < 600_000_000, "{peak}");
-        return;
-    }
+/// 2 GB of patches of 16 KiB.
+fn many_wide_rows() -> LazyFrame {
     let image = StridedView::from_vec((0..512 * 512).map(|i| (i % 251) as u8).collect(), &[512, 512]).unwrap();
     let scan = PatchScan::builder(image, WindowSpec::new([128, 128])).layout(Layout::Binary).build().unwrap();
     assert!(scan.explain().dense_bytes > 2_000_000_000, "{}", scan.explain().dense_bytes);
+    windrow::polars::scan(&scan).unwrap()
+}
+
+/// Writes [`many_wide_rows`] to nowhere.
+fn write_many(format: FileWriteFormat) {
     let target = SinkTarget::Path(PlRefPath::new("/dev/null"));
-    let format = FileWriteFormat::Ipc(IpcWriterOptions { record_batch_size: Some(256), ..Default::default() });
-    let table = windrow::polars::scan(&scan).unwrap();
-    let sink = table.sink(SinkDestination::File { target }, format, UnifiedSinkArgs::default()).unwrap();
+    let sink = many_wide_rows().sink(SinkDestination::File { target }, format, UnifiedSinkArgs::default()).unwrap();
     sink.collect_with_engine(Engine::Streaming).unwrap();
+    print_peak();
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn wide_rows_are_written_to_ipc_in_bounded_memory() {
+    match peak_of("memory::wide_rows_are_written_to_ipc_in_bounded_memory") {
+        Some(peak) => assert!(peak < 600_000_000, "{peak}"),
+        None => {
+            write_many(FileWriteFormat::Ipc(IpcWriterOptions { record_batch_size: Some(256), ..Default::default() }));
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn wide_rows_are_written_to_parquet_in_bounded_memory() {
+    match peak_of("memory::wide_rows_are_written_to_parquet_in_bounded_memory") {
+        Some(peak) => assert!(peak < 600_000_000, "{peak}"),
+        None => write_many(FileWriteFormat::Parquet(Arc::new(ParquetWriteOptions {
+            compression: ParquetCompression::Uncompressed,
+            statistics: StatisticsOptions::empty(),
+            row_group_size: Some(256),
+            ..Default::default()
+        }))),
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn wide_rows_are_taken_in_batches_in_bounded_memory() {
+    if let Some(peak) = peak_of("memory::wide_rows_are_taken_in_batches_in_bounded_memory") {
+        assert!(peak < 600_000_000, "{peak}");
+        return;
+    }
+    let mut rows = 0;
+    for batch in many_wide_rows().collect_batches(Engine::Streaming, true, NonZeroUsize::new(100), true).unwrap() {
+        rows += batch.unwrap().height();
+    }
+    assert_eq!(rows, 385 * 385);
     print_peak();
 }

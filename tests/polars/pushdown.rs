@@ -42,6 +42,21 @@ fn of_millions_of_windows_only_those_that_are_needed() {
     }
 }
 
+/// Read from below: what comes first stands last.
+#[test]
+fn plans_say_so_before_they_run() {
+    for scan in [narrow(), wide()] {
+        let table = windrow::polars::scan(&scan).unwrap();
+        let top = table.filter(col("y").lt(lit(10)));
+        let plan = top.clone().select([len()]).explain(true).unwrap();
+        assert!(!plan.contains("windrow.patch"), "{plan}");
+        let plan = top.select([col("patch")]).explain(true).unwrap();
+        let (patches, filter) = (plan.find("windrow.patch").unwrap(), plan.find("FILTER").unwrap());
+        assert!(patches < filter, "{plan}");
+        assert!(!plan.contains("\"x\""), "{plan}");
+    }
+}
+
 #[test]
 fn small_and_large_morsels_alike() {
     for scan in [narrow(), wide()] {
