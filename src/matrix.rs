@@ -104,7 +104,7 @@ impl MatrixReader {
         let piece = if self.resident { (PIECE_BYTES / patch).max(1) } else { ids.len() };
         for (i, some) in ids.chunks(piece).enumerate() {
             let fill = |band: &Band, rows: &Rows<'_>, out: &mut [u8]| encoder.fill(band, rows, out, pool);
-            let made = take::gather(bands, &encoder.grid, some, patch, pool, fill)?;
+            let made = take::gather(bands, &encoder.grid, &Rows::of(some), patch, pool, fill)?;
             for (pixel, column) in out.chunks_exact_mut(ids.len() * size).enumerate() {
                 let column = &mut column[i * piece * size..][..some.len() * size];
                 let cells = made.chunks_exact(patch).map(|row| &row[pixel * size..(pixel + 1) * size]);

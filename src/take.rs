@@ -50,60 +50,76 @@ impl PatchTaker {
     /// # Errors
     /// If an id is not one of the grid, or the source can't be read.
     pub fn take(&mut self, ids: &[u64]) -> Result<RecordBatch> {
-        let windows = self.encoder.grid.windows();
-        // Most are right, and looking at all of them is faster than stopping at the first that is not; fastest at their
-        // signs. There are fewer than 2⁶² windows.
-        let last = windows.wrapping_sub(1);
-        if ids.iter().fold(0, |signs, &id| signs | id | last.wrapping_sub(id)) >> 63 == 1
-            && let Some((row, id)) = ids.iter().enumerate().find(|(_, id)| **id >= windows)
-        {
-            return Err(Error::argument("window", format!("no window {id} (row {row}): there are {windows}")));
-        }
+        let rows = Rows::of(ids);
+        self.check(&rows)?;
         let (encoder, pool) = (&*self.encoder, &self.pool);
         let mut gathered = Gathered::default();
         if let Some(bands) = &mut self.feed.image {
             let fill = |band: &Band, rows: &Rows<'_>, out: &mut [u8]| encoder.fill(band, rows, out, pool);
-            gathered.patches = Some(gather(bands, &encoder.grid, ids, encoder.gathered_bytes(), pool, fill)?);
+            gathered.patches = Some(gather(bands, &encoder.grid, &rows, encoder.gathered_bytes(), pool, fill)?);
         } else if encoder.needs_pixels() {
             // There is no window that could have any.
             gathered.patches = Some(pool.take(0)?.freeze());
         }
         if let (Some(bands), Some(labels)) = (&mut self.feed.labels, &encoder.labels) {
             let fill = |band: &Band, rows: &Rows<'_>, out: &mut [u8]| labels.fill(band, rows, out, pool);
-            gathered.labels = Some(gather(bands, &labels.grid, ids, labels.record(), pool, fill)?);
+            gathered.labels = Some(gather(bands, &labels.grid, &rows, labels.record(), pool, fill)?);
         } else if encoder.needed_labels().is_some() {
             gathered.labels = Some(pool.take(0)?.freeze());
         }
-        encoder.batch(gathered, &Rows::of(ids), pool)
+        encoder.batch(gathered, &rows, pool)
+    }
+
+    /// Refuses ids that are none of the grid.
+    fn check(&self, rows: &Rows<'_>) -> Result<()> {
+        let windows = self.encoder.grid.windows();
+        let outside = match rows {
+            Rows::Range(range) => range.end > windows,
+            // Most are right, and looking at all of them is faster than stopping at the first that is not; fastest at their
+            // signs. There are fewer than 2⁶² windows.
+            Rows::Ids(ids) => {
+                let last = windows.wrapping_sub(1);
+                ids.iter().fold(0, |signs, &id| signs | id | last.wrapping_sub(id)) >> 63 == 1
+            }
+        };
+        let first = || (0..rows.len()).find(|&row| rows.id(row) >= windows);
+        match outside.then(first).flatten() {
+            Some(row) => {
+                let message = format!("no window {} (row {row}): there are {windows}", rows.id(row));
+                Err(Error::argument("window", message))
+            }
+            None => Ok(()),
+        }
     }
 }
 
-/// What `fill` writes for the windows `ids`, `width` bytes each, in their order.
+/// What `fill` writes for the windows `rows`, `width` bytes each, in their order.
 pub(crate) fn gather(
     bands: &mut Bands,
     grid: &Grid,
-    ids: &[u64],
+    rows: &Rows<'_>,
     width: usize,
     pool: &BufferPool,
     mut fill: impl FnMut(&Band, &Rows<'_>, &mut [u8]) -> Result<()>,
 ) -> Result<Buffer> {
-    let bytes = ids.len().checked_mul(width).filter(|&bytes| isize::try_from(bytes).is_ok()).ok_or_else(|| {
-        let got = format!("{} rows of {width} bytes", ids.len());
+    let bytes = rows.len().checked_mul(width).filter(|&bytes| isize::try_from(bytes).is_ok()).ok_or_else(|| {
+        let got = format!("{} rows of {width} bytes", rows.len());
         Error::too_large("a batch", got, format!("{} bytes", isize::MAX))
     })?;
     let mut values = pool.take(bytes)?;
-    // A whole array in memory is read in any order as well as in its own.
-    if bands.is_whole() || ids.is_sorted() {
-        forward(bands, grid, ids, &mut values, &mut fill)?;
-    } else {
-        let mut order: Vec<usize> = (0..ids.len()).collect();
-        order.sort_by_key(|&place| ids[place]);
-        let sorted: Vec<u64> = order.iter().map(|&place| ids[place]).collect();
-        let mut read = pool.take(bytes)?;
-        forward(bands, grid, &sorted, &mut read, &mut fill)?;
-        for (pixels, place) in read.chunks_exact(width).zip(order) {
-            values[place * width..][..width].copy_from_slice(pixels);
+    match rows {
+        // A whole array in memory is read in any order as well as in its own.
+        Rows::Ids(ids) if !bands.is_whole() && !ids.is_sorted() => {
+            let mut order: Vec<usize> = (0..ids.len()).collect();
+            order.sort_by_key(|&place| ids[place]);
+            let sorted: Vec<u64> = order.iter().map(|&place| ids[place]).collect();
+            let mut read = pool.take(bytes)?;
+            forward(bands, grid, &Rows::Ids(&sorted), &mut read, &mut fill)?;
+            for (pixels, place) in read.chunks_exact(width).zip(order) {
+                values[place * width..][..width].copy_from_slice(pixels);
+            }
         }
+        _ => forward(bands, grid, rows, &mut values, &mut fill)?,
     }
     Ok(values.freeze())
 }
@@ -112,34 +128,37 @@ pub(crate) fn gather(
 fn forward(
     bands: &mut Bands,
     grid: &Grid,
-    ids: &[u64],
+    rows: &Rows<'_>,
     out: &mut [u8],
     fill: &mut impl FnMut(&Band, &Rows<'_>, &mut [u8]) -> Result<()>,
 ) -> Result<()> {
     let lead = grid.sliding_axes()[0];
-    let width = out.len() / ids.len().max(1);
+    let width = out.len() / rows.len().max(1);
     let need = |id: u64| grid.region(id..id + 1).0[lead].clone();
     let inner: u64 = grid.sliding().skip(1).map(|axis| axis.count).product();
     let mut done = 0;
-    while done < ids.len() {
-        let band: Band = bands.band(need(ids[done]))?;
+    while done < rows.len() {
+        let band: Band = bands.band(need(rows.id(done)))?;
+        if bands.is_whole() {
+            return fill(&band, &rows.slice(done..rows.len()), &mut out[done * width..]);
+        }
         let have = &band.region.0[lead];
-        let count = if bands.is_whole() {
-            ids.len() - done
-        } else {
-            // Windows at one place on the leading axis need the same of it.
-            let mut place = None;
-            let lost = |&id: &u64| {
-                if place.replace(id / inner) == Some(id / inner) {
-                    return false;
-                }
-                let need = need(id);
-                need.start < have.start || have.end < need.end
-            };
-            ids[done..].iter().position(lost).unwrap_or(ids.len() - done)
+        // Windows at one place on the leading axis need the same of it.
+        let mut place = None;
+        let mut lost = |id: u64| {
+            if place.replace(id / inner) == Some(id / inner) {
+                return false;
+            }
+            let need = need(id);
+            need.start < have.start || have.end < need.end
         };
-        fill(&band, &Rows::of(&ids[done..done + count]), &mut out[done * width..(done + count) * width])?;
-        done += count;
+        let end = (done..rows.len()).find(|&row| lost(rows.id(row))).unwrap_or(rows.len());
+        let some = match rows {
+            Rows::Range(_) => rows.slice(done..end),
+            Rows::Ids(ids) => Rows::of(&ids[done..end]),
+        };
+        fill(&band, &some, &mut out[done * width..end * width])?;
+        done = end;
     }
     Ok(())
 }
@@ -165,6 +184,21 @@ mod tests {
         let single: Vec<u8> = (5..23).flat_map(|id| take(&[id])).collect();
         assert_eq!(take(&(5..23).collect::<Vec<_>>()), single);
         assert_eq!(take(&[63]), [77, 78, 79, 87, 88, 89, 97, 98, 99]);
+    }
+
+    #[test]
+    fn ids_that_are_none_are_named() {
+        let image = StridedView::from_vec((0..100u8).collect(), &[10, 10]).unwrap();
+        let mut taker = PatchScan::new(image, WindowSpec::new([3, 3])).unwrap().taker().unwrap();
+        for (ids, part) in [
+            (&[62, 63, 64, 65][..], "no window 64 (row 2): there are 64"),
+            (&[3, 64, 4], "no window 64 (row 1)"),
+            (&[u64::MAX - 1, u64::MAX], "no window 18446744073709551614 (row 0)"),
+            (&[5, u64::MAX, 7], "no window 18446744073709551615 (row 1)"),
+        ] {
+            let message = taker.take(ids).unwrap_err().to_string();
+            assert!(message.contains(part), "{message}");
+        }
     }
 
     #[test]

@@ -276,6 +276,7 @@ fn by_rows<const WIDE: usize>(src: &[u8], starts: Starts<'_>, runs: &Runs, out: 
         _ if fetch => wide::<WIDE, 0, true>(src, starts, runs, out),
         (3, [0]) if WIDE <= 64 => wide::<WIDE, 3, false>(src, starts, runs, out),
         (5, [0]) if WIDE <= 64 => wide::<WIDE, 5, false>(src, starts, runs, out),
+        (8, [0]) if WIDE <= 32 => wide::<WIDE, 8, false>(src, starts, runs, out),
         _ => wide::<WIDE, 0, false>(src, starts, runs, out),
     }
 }

@@ -26,11 +26,9 @@ impl<'a> Rows<'a> {
     /// anywhere.
     pub(crate) fn of(ids: &'a [u64]) -> Self {
         match ids {
-            [first, .., last]
-                if last.wrapping_sub(*first) == ids.len() as u64 - 1
-                    && ids.windows(2).all(|pair| pair[0] + 1 == pair[1]) =>
-            {
-                Rows::Range(*first..last + 1)
+            [first, .., last] if last.wrapping_sub(*first) == ids.len() as u64 - 1 && follow(ids, *first) => {
+                // Ids that are none may be as large as they like.
+                last.checked_add(1).map_or(Rows::Ids(ids), |end| Rows::Range(*first..end))
             }
             _ => Rows::Ids(ids),
         }
@@ -44,6 +42,14 @@ impl<'a> Rows<'a> {
         }
     }
 
+    /// The window of one row.
+    pub(crate) fn id(&self, row: usize) -> u64 {
+        match self {
+            Rows::Range(range) => range.start + row as u64,
+            Rows::Ids(ids) => ids[row],
+        }
+    }
+
     /// Those at some places.
     pub(crate) fn slice(&self, places: Range<usize>) -> Rows<'_> {
         match self {
@@ -51,4 +57,10 @@ impl<'a> Rows<'a> {
             Rows::Ids(ids) => Rows::Ids(&ids[places]),
         }
     }
+}
+
+/// Whether ids follow one another from `first` on. All of them are looked at, several at a time: their ends have said that it
+/// is likely.
+fn follow(ids: &[u64], first: u64) -> bool {
+    ids.iter().zip(0..ids.len() as u64).fold(0, |lost, (&id, i)| lost | (id.wrapping_sub(first) ^ i)) == 0
 }
