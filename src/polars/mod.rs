@@ -21,6 +21,9 @@
 //! the ids, and the patches an elementwise function of them, which gathers exactly the ids that it is given. So every
 //! pushdown is Polars' own, `explain` of a frame shows it, and a count or a filter on coordinates reads no pixel.
 //!
+//! Pixels in memory are gathered on the streaming engine's own threads, into memory that the rows before have left in the
+//! cache. What is read from a file on the way may have to wait, and does so on other threads.
+//!
 //! # Memory
 //! [`collect`](polars::prelude::LazyFrame::collect) with the default engine holds the whole result, and every column
 //! that the query makes on the way, `patch` included. The streaming engine holds a few *morsels* of it:
