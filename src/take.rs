@@ -194,6 +194,7 @@ mod tests {
             (&[62, 63, 64, 65][..], "no window 64 (row 2): there are 64"),
             (&[3, 64, 4], "no window 64 (row 1)"),
             (&[u64::MAX - 1, u64::MAX], "no window 18446744073709551614 (row 0)"),
+            (&[u64::MAX, 0], "no window 18446744073709551615 (row 0)"),
             (&[5, u64::MAX, 7], "no window 18446744073709551615 (row 1)"),
         ] {
             let message = taker.take(ids).unwrap_err().to_string();

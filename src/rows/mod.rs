@@ -26,7 +26,7 @@ impl<'a> Rows<'a> {
     /// anywhere.
     pub(crate) fn of(ids: &'a [u64]) -> Self {
         match ids {
-            [first, .., last] if last.wrapping_sub(*first) == ids.len() as u64 - 1 && follow(ids, *first) => {
+            [first, .., last] if last.checked_sub(*first) == Some(ids.len() as u64 - 1) && follow(ids, *first) => {
                 // Ids that are none may be as large as they like.
                 last.checked_add(1).map_or(Rows::Ids(ids), |end| Rows::Range(*first..end))
             }
@@ -63,4 +63,23 @@ impl<'a> Rows<'a> {
 /// is likely.
 fn follow(ids: &[u64], first: u64) -> bool {
     ids.iter().zip(0..ids.len() as u64).fold(0, |lost, (&id, i)| lost | (id.wrapping_sub(first) ^ i)) == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_ids_that_follow_one_another_are_a_range() {
+        let range = |ids: &[u64]| match Rows::of(ids) {
+            Rows::Range(range) => Some(range),
+            Rows::Ids(_) => None,
+        };
+        assert_eq!(range(&[5, 6, 7]), Some(5..8));
+        assert_eq!(range(&(9..1000).collect::<Vec<_>>()), Some(9..1000));
+        const LAST: u64 = u64::MAX;
+        for ids in [&[][..], &[3], &[5, 7, 7], &[5, 5, 7], &[7, 6, 5], &[5, LAST, 7], &[LAST - 1, LAST], &[LAST, 0]] {
+            assert_eq!(range(ids), None, "{ids:?}");
+        }
+    }
 }
