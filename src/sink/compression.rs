@@ -18,6 +18,13 @@ pub enum Compression {
     Snappy,
 }
 
+impl Compression {
+    /// The same codec by its level, where nobody chose one.
+    pub(crate) fn by_level(self) -> Self {
+        if self == Compression::Zstd(None) { Self::default() } else { self }
+    }
+}
+
 /// Zstandard at level 1, its fastest.
 impl Default for Compression {
     fn default() -> Self {
