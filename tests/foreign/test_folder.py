@@ -228,6 +228,13 @@ def test_another_table_is_refused(args: list[str], message: str, image: Path, wh
     assert content(whole) == before
 
 
+def test_a_codec_has_two_names(image: Path, whole: Path) -> None:
+    """The level that is nobody's choice is the one that the manifest names."""
+    before = content(whole)
+    export(image, whole, "--files", 7, "--resume", "--compression", "zstd")
+    assert content(whole) == before
+
+
 @pytest.mark.parametrize("change", ["name", "rows", "none"])
 def test_a_manifest_of_someone_else_leads_nowhere(change: str, image: Path, tmp_path: Path) -> None:
     out = export(image, tmp_path / "out", "--files", 3)
