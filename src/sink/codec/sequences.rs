@@ -93,10 +93,17 @@ impl Sequences {
         let before = self.literals.len() - self.told;
         self.list.reserve(rows.len() / pattern.bytes * self.row.len());
         for row in rows.chunks_exact(pattern.bytes) {
-            self.list.extend_from_slice(&self.row);
+            // A call for so few would take longer than the rest.
+            match self.row[..] {
+                [one] => self.list.push(one),
+                [one, two] => self.list.extend_from_slice(&[one, two]),
+                ref row => self.list.extend_from_slice(row),
+            }
             for &(start, end) in &pattern.lone {
                 match row[start..end] {
                     [byte] => self.literals.push(byte),
+                    [a, b] => self.literals.extend_from_slice(&[a, b]),
+                    [a, b, c, d] => self.literals.extend_from_slice(&[a, b, c, d]),
                     ref bytes => self.literals.extend_from_slice(bytes),
                 }
             }
