@@ -36,6 +36,7 @@ pub mod folder;
 pub mod fuzzing;
 mod jobs;
 mod matrix;
+mod named;
 #[cfg(any(feature = "cli", feature = "datafusion"))]
 mod parse;
 #[cfg(feature = "polars")]
