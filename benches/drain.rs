@@ -1,11 +1,14 @@
 //! The Rust side of `peers.py`: one job a line on standard input, one time a line on standard output.
 //!
 //! A job is JSON: `{"dtype": "uint8", "shape": [..], "window": [..], "step": [..], "threads": 0, "bytes": N}` makes an
-//! image and answers with the rows and bytes that a run gathers (at most N bytes); `"run"` drains them once and answers
-//! with the seconds; `"every second"`, `"every third"`, `"sorted"` (one of two by chance, in their order) and
-//! `"sorted third"` take as many windows by id, `"random"` takes any, and `"matrix"` makes column-major matrices of them; `"image"` copies the image itself, a batch at a time into a warm buffer: the limit where
-//! windows share no pixel; `"memcpy"` copies as many bytes, a batch at a time between two warm buffers of the same sizes, and
-//! `"memcpy2"` does so on two threads, each between buffers of its own: the limits of the machine.
+//! image and answers with the rows and bytes that a run gathers (at most N bytes). Then
+//! - `"run"` drains them once and answers with the seconds,
+//! - `"every second"`, `"every third"`, `"sorted"` (one of two by chance, in their order) and `"sorted third"` take as many
+//!   windows by id, and `"random"` takes any,
+//! - `"matrix"` makes column-major matrices of them,
+//! - `"memcpy"` copies as many bytes, a batch at a time between two warm buffers of the same sizes, and `"memcpy2"` does so
+//!   on two threads, each between buffers of its own: the limits of the machine,
+//! - `"image"` copies the image itself, a batch at a time into a warm buffer: the limit where windows share no pixel.
 
 use std::error::Error;
 use std::hint::black_box;
@@ -48,7 +51,9 @@ impl Job {
         let image = StridedView::from_buffer(pixels.freeze(), self.dtype, &self.shape)?;
         let build = |rows: Option<u64>| {
             let spec = WindowSpec::new(self.window.clone()).steps(self.step.clone());
-            let builder = PatchScan::builder(image.clone(), spec).prefetch(self.threads);
+            // One more batch than threads is on its way, as where nobody says how many.
+            let prefetch = if self.threads == 0 { 0 } else { self.threads + 1 };
+            let builder = PatchScan::builder(image.clone(), spec).prefetch(prefetch);
             let builder = if self.patch_only { builder.columns(["patch"]) } else { builder };
             let builder =
                 self.to.into_iter().fold(builder, |builder, to| builder.dtype(to).scale(1.0 / 255.0).offset(-0.5));

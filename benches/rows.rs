@@ -1,8 +1,9 @@
-//! What it costs to choose rows: `cargo bench --bench rows [-- SIDE] [listed|shuffled|sampled]`. Ratios of one run; each line says what was compared.
+//! What it costs to choose rows: `cargo bench --bench rows [-- SIDE] [listed|shuffled|sampled]`. Ratios of one run; each
+//! line says what was compared.
 //!
 //! The cases take turns, round after round, and of each the fastest round counts, so that what else a machine does hits
-//! all of them alike. Every pass is the whole of it: windows are chosen, and gathered in batches with their ids and coordinates by
-//! the threads that a reader has, and dropped. SIDE is that of the image that is shuffled; what is sampled has 10⁹ windows.
+//! all of them alike. Every pass is the whole of it: windows are chosen, and gathered in batches with their ids and
+//! coordinates by the threads that a reader has, and dropped. SIDE is that of the image that is shuffled; what is sampled has 10⁹ windows.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};

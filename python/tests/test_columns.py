@@ -8,6 +8,7 @@ import duckdb
 import numpy as np
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 import windrow as wr
@@ -73,8 +74,16 @@ def test_the_same_numbers(photo: np.ndarray) -> None:
     query = ", ".join(f"sum({name}::double)" for name in names)
     (row,) = duckdb.from_arrow(s).aggregate(query).fetchall()
     np.testing.assert_allclose(np.array(row).reshape(WINDOW), sums)
-    windows = s.lazy().filter(pl.col("window").is_not_null()).collect()
+    table = pa.table(s)
+    means = np.array([pc.mean(table[name].cast(pa.float64())).as_py() for name in names]).reshape(WINDOW)
+    np.testing.assert_allclose(means, sums / len(s))
+    bright = np.count_nonzero(dense.to_numpy()[:, 1, 2] > 0.5)
+    assert table.filter(pc.field("p_1_2") > 0.5).num_rows == bright
+    assert s.lazy().filter(pl.col("p_1_2") > 0.5).select(pl.len()).collect().item() == bright
+    assert duckdb.from_arrow(s).filter("p_1_2 > 0.5").aggregate("count(*)").fetchall() == [(bright,)]
+    windows = s.lazy().drop_nulls("window").collect()
     assert windows["window"].to_list() == list(range(len(s)))
+    np.testing.assert_array_equal(windows.select(names).to_numpy().reshape(-1, *WINDOW), dense.to_numpy())
     valid = wr.scan(photo, WINDOW, layout="columns", wrap="column")
     assert valid.lazy().filter("valid").select(pl.len()).collect().item() == len(s)
 

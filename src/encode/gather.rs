@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use super::border;
 use super::kernel::{Line, Listed, Runs, Starts, copy_each, copy_parts, copy_windows};
-use super::shuffle::Shuffle;
+use super::rising::Rising;
+use super::short::Short;
 use super::stage::Stage;
 use crate::rows::Rows;
 use crate::source::Band;
@@ -13,9 +14,6 @@ use crate::{Grid, Segment};
 
 /// Windows anywhere are copied this many at a time.
 const STARTS: usize = 256;
-
-/// So many neighbours are copied as a line.
-const NEIGHBOURS: usize = 32;
 
 /// So many windows of one line of the grid are copied together.
 const SEVERAL: usize = 32;
@@ -47,7 +45,7 @@ pub(super) struct Gather<'a> {
     /// Copies of rows that would fight for one place in the cache.
     stage: Option<Stage>,
     /// Several windows at once, where runs are short.
-    shuffle: Option<Shuffle>,
+    short: Short,
 }
 
 impl<'a> Gather<'a> {
@@ -59,7 +57,7 @@ impl<'a> Gather<'a> {
         let (runs, parts) = Runs::new(grid, view);
         let whole = parts.is_empty();
         let stage = if whole { Stage::new(&runs, advance) } else { None };
-        let shuffle = if whole { Shuffle::new(stage.as_ref().map_or(&runs, Stage::runs), advance) } else { None };
+        let short = if whole { Short::new(&runs, advance) } else { Short::default() };
         Self {
             grid,
             bytes: view.buffer(),
@@ -72,7 +70,7 @@ impl<'a> Gather<'a> {
             runs,
             parts,
             stage,
-            shuffle,
+            short,
             advance,
         }
     }
@@ -110,7 +108,9 @@ impl<'a> Gather<'a> {
             if !line.contains(&id) {
                 (line, line_start) = places.line(id);
             }
-            let count = if line.contains(&id) { rising(&ids[..ids.len().min(PIECE)], line.end) } else { 0 };
+            let end = if line.contains(&id) { line.end } else { 0 };
+            let rising = Rising::first_of(&ids[..ids.len().min(PIECE)], end);
+            let count = rising.len();
             if (1..SEVERAL).contains(&count) && waiting + count <= STARTS {
                 for &id in &ids[..count] {
                     starts[waiting] = line_start + (id - line.start) as isize * self.advance;
@@ -130,7 +130,7 @@ impl<'a> Gather<'a> {
             let (some, behind) = std::mem::take(&mut rest).split_at_mut(count * patch);
             if inside {
                 let first = line_start.wrapping_sub((line.start as isize).wrapping_mul(self.advance));
-                self.listed(&ids[..count], first, patch, some);
+                self.listed(rising, first, patch, some);
             } else {
                 self.segment(Segment { index: self.grid.index(id), len: count as u64 }, patch, some);
             }
@@ -141,19 +141,19 @@ impl<'a> Gather<'a> {
 
     /// Copies windows inside of the array that rise within one line of the grid, whose window 0 of all would start at
     /// `first`. Many neighbours are copied as such.
-    fn listed(&mut self, ids: &[u64], first: isize, patch: usize, out: &mut [u8]) {
+    fn listed(&mut self, ids: Rising<'_>, first: isize, patch: usize, out: &mut [u8]) {
         let (mut ids, mut rest) = (ids, out);
-        while !ids.is_empty() {
-            let run = neighbours(ids);
+        while ids.len() > 0 {
+            let run = ids.neighbours();
             let (apart, behind) = std::mem::take(&mut rest).split_at_mut(run.start * patch);
             let (together, behind) = behind.split_at_mut(run.len() * patch);
-            let listed = Listed { ids: &ids[..run.start], first, advance: self.advance };
+            let listed = Listed { ids: ids.slice(0..run.start), first, advance: self.advance };
             self.at_starts(Starts::Listed(listed), patch, apart);
             if !run.is_empty() {
-                let segment = Segment { index: self.grid.index(ids[run.start]), len: run.len() as u64 };
+                let segment = Segment { index: self.grid.index(ids.ids()[run.start]), len: run.len() as u64 };
                 self.segment(segment, patch, together);
             }
-            (rest, ids) = (behind, &ids[run.end..]);
+            (rest, ids) = (behind, ids.slice(run.end..ids.len()));
         }
     }
 
@@ -186,10 +186,11 @@ impl<'a> Gather<'a> {
             let (a, b) = ((regular.start - first) as usize * patch, (regular.end - first) as usize * patch);
             segment.index[last] = regular.start;
             let line = Line { first: self.window_start(&segment.index), advance: self.advance };
-            let shuffle = self.shuffle.as_ref();
             match &mut self.stage {
-                Some(stage) => stage.copy_windows(self.bytes, line, &self.runs, shuffle, &mut out[a..b]),
-                None if self.parts.is_empty() => copy_windows(self.bytes, line, &self.runs, shuffle, &mut out[a..b]),
+                Some(stage) => stage.copy_windows(self.bytes, line, &self.runs, &mut out[a..b]),
+                None if self.parts.is_empty() => {
+                    copy_windows(self.bytes, line, &self.runs, &self.short, &mut out[a..b]);
+                }
                 None => self.at_starts(Starts::Line(line), patch, &mut out[a..b]),
             }
         }
@@ -225,7 +226,7 @@ impl<'a> Gather<'a> {
     /// Copies windows inside of the array, whole or in parts.
     fn at_starts(&self, starts: Starts<'_>, patch: usize, out: &mut [u8]) {
         if self.parts.is_empty() {
-            return copy_each(self.bytes, starts, &self.runs, out);
+            return copy_each(self.bytes, starts, &self.runs, &self.short, out);
         }
         for (i, out) in out.chunks_exact_mut(patch).enumerate() {
             copy_parts(self.bytes, starts.at(i), &self.parts, &self.runs, out);
@@ -239,34 +240,6 @@ impl<'a> Gather<'a> {
             at + (self.grid.axes()[number].start(i) - self.origin[number]) as isize * self.strides[number]
         })
     }
-}
-
-/// How many of the ids, from the first on, don't fall and are below `end`; the first is.
-fn rising(ids: &[u64], end: u64) -> usize {
-    let last = end - 1;
-    let mut count = 1;
-    // Eight at a time, since ids that rise mostly go on to do so; told from signs, as there are fewer than 2⁶² windows.
-    for ids in ids.windows(9).step_by(8) {
-        let signs = ids.windows(2).fold(last.wrapping_sub(ids[8]), |signs, pair| signs | pair[1].wrapping_sub(pair[0]));
-        if signs >> 63 == 1 {
-            break;
-        }
-        count += 8;
-    }
-    count + ids[count - 1..].windows(2).take_while(|pair| pair[0] <= pair[1] && pair[1] < end).count()
-}
-
-/// The places of the first many ids that follow one another; those of none, at the end, if there are no such.
-fn neighbours(ids: &[u64]) -> Range<usize> {
-    let follow = |pair: &&[u64]| pair[0] + 1 == pair[1];
-    for (i, some) in ids.chunks_exact(NEIGHBOURS).enumerate() {
-        let last = NEIGHBOURS - 1;
-        if some[last] - some[0] == last as u64 && some.windows(2).all(|pair| follow(&pair)) {
-            let start = i * NEIGHBOURS;
-            return start..start + 1 + ids[start..].windows(2).take_while(follow).count();
-        }
-    }
-    ids.len()..ids.len()
 }
 
 /// Where windows inside of the array start, without a division too many.

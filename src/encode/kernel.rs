@@ -1,7 +1,8 @@
 //! Copies windows that lie within a band: the inner loop of everything.
 
-use super::shuffle::Shuffle;
-use super::{apart, packs};
+use super::apart;
+use super::rising::Rising;
+use super::short::Short;
 use crate::StridedView;
 use crate::window::Grid;
 
@@ -102,11 +103,11 @@ pub(super) struct Line {
     pub(super) advance: isize,
 }
 
-/// Windows of one line of the grid by their ids, which rise: the window 0 of all would start at byte `first` if the line
-/// went on to there.
+/// Windows of one line of the grid by their ids: the window 0 of all would start at byte `first` if the line went on to
+/// there.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Listed<'a> {
-    pub(super) ids: &'a [u64],
+    pub(super) ids: Rising<'a>,
     pub(super) first: isize,
     pub(super) advance: isize,
 }
@@ -126,7 +127,7 @@ pub(super) trait At: Copy {
 impl At for Line {
     #[inline(always)]
     fn at(self, i: usize) -> isize {
-        self.first + i as isize * self.advance
+        self.first.wrapping_add((i as isize).wrapping_mul(self.advance))
     }
 }
 
@@ -145,7 +146,7 @@ impl At for &[isize] {
 impl At for Listed<'_> {
     #[inline(always)]
     fn at(self, i: usize) -> isize {
-        self.first.wrapping_add((self.ids[i] as isize).wrapping_mul(self.advance))
+        self.first.wrapping_add((self.ids.ids()[i] as isize).wrapping_mul(self.advance))
     }
 }
 
@@ -171,11 +172,13 @@ impl<'a> Starts<'a> {
     }
 
     /// Those behind the first `count`.
-    fn behind(&self, count: usize) -> Self {
+    pub(super) fn behind(&self, count: usize) -> Self {
         match *self {
             Starts::Line(line) => Starts::Line(Line { first: line.at(count), ..line }),
             Starts::Each(starts) => Starts::Each(&starts[count..]),
-            Starts::Listed(listed) => Starts::Listed(Listed { ids: &listed.ids[count..], ..listed }),
+            Starts::Listed(listed) => {
+                Starts::Listed(Listed { ids: listed.ids.slice(count..listed.ids.len()), ..listed })
+            }
         }
     }
 
@@ -183,35 +186,42 @@ impl<'a> Starts<'a> {
     /// without one between them that doesn't.
     fn between(&self, low: isize, high: isize, count: usize) -> usize {
         let within = |i: usize| (low..=high).contains(&self.at(i));
+        if count == 0 || self.are_steady(count) && within(0) && within(count - 1) {
+            return count;
+        }
         match self {
-            // Those between two that do so do it too.
-            Starts::Line(_) | Starts::Listed(_) if count == 0 || within(0) && within(count - 1) => count,
-            Starts::Line(line) if line.advance > 0 && line.first >= low && line.first <= high => {
+            Starts::Line(line) if line.advance > 0 && within(0) && self.are_steady(count) => {
                 count.min(((high - line.first) / line.advance) as usize + 1)
             }
             _ => (0..count).position(|i| !within(i)).unwrap_or(count),
         }
     }
+
+    /// Whether each of the first `count` windows starts between the first and the last of them: distances have one sign,
+    /// and so do the starts unless numbers wrap on the way.
+    fn are_steady(&self, count: usize) -> bool {
+        let (advance, windows) = match self {
+            Starts::Line(line) => (line.advance, count as u64 - 1),
+            Starts::Listed(Listed { ids, advance, .. }) => (*advance, ids.ids()[count - 1] - ids.ids()[0]),
+            Starts::Each(_) => return false,
+        };
+        let span = isize::try_from(windows).ok().and_then(|windows| windows.checked_mul(advance));
+        span.is_some_and(|span| self.at(0).checked_add(span) == Some(self.at(count - 1)))
+    }
 }
 
 /// Copies the windows of a line one behind the other until `out` is full.
-///
-/// Where there is a [`Shuffle`] for these windows, it copies as many as it can before.
-pub(super) fn copy_windows(src: &[u8], line: Line, runs: &Runs, shuffle: Option<&Shuffle>, out: &mut [u8]) {
-    let done = match shuffle {
-        Some(shuffle) => shuffle.copy_windows(src, line, runs, out),
-        None if apart::suits(line, runs) => apart::copy_windows(src, line, runs, out),
-        None => 0,
-    };
-    copy_each(src, Starts::Line(line).behind(done), runs, &mut out[done * runs.bytes()..]);
+pub(super) fn copy_windows(src: &[u8], line: Line, runs: &Runs, short: &Short, out: &mut [u8]) {
+    let done = if apart::suits(line, runs) { apart::copy_windows(src, line, runs, out) } else { 0 };
+    copy_each(src, Starts::Line(line).behind(done), runs, short, &mut out[done * runs.bytes()..]);
 }
 
 /// Copies one window that comes in parts.
 pub(super) fn copy_parts(src: &[u8], start: isize, parts: &[(usize, isize)], runs: &Runs, out: &mut [u8]) {
-    let mut place = vec![0; parts.len()];
+    let (mut place, short) = (vec![0; parts.len()], Short::default());
     let mut at = start;
     for part in out.chunks_exact_mut(runs.bytes()) {
-        copy_each(src, Starts::Each(&[at]), runs, part);
+        copy_each(src, Starts::Each(&[at]), runs, &short, part);
         for (i, &(n, stride)) in place.iter_mut().zip(parts).rev() {
             *i += 1;
             at += stride;
@@ -239,15 +249,20 @@ macro_rules! by_width {
 /// A run is copied by one move of a width that the compiler knows, even if that is more than the run: the next run
 /// overwrites what was too much. Only where that would leave the source or the target, runs are copied exactly.
 ///
-/// Short runs are copied by [`packs`], as far as that goes.
-pub(super) fn copy_each(src: &[u8], starts: Starts<'_>, runs: &Runs, out: &mut [u8]) {
-    let done = packs::copy_windows(src, starts, runs, out);
+/// Short runs are copied several at once, as far as that goes.
+pub(super) fn copy_each(src: &[u8], starts: Starts<'_>, runs: &Runs, short: &Short, out: &mut [u8]) {
+    let done = short.copy_windows(src, starts, runs, out);
     let (starts, out) = (starts.behind(done), &mut out[done * runs.bytes()..]);
     #[cfg(target_arch = "x86_64")]
     if runs.run > 16 && std::arch::is_x86_feature_detected!("avx2") {
         // SAFETY: the machine has AVX2.
         return unsafe { copy_each_avx2(src, starts, runs, out) };
     }
+    copy_each_anywhere(src, starts, runs, out)
+}
+
+/// The same by what every machine has.
+pub(super) fn copy_each_anywhere(src: &[u8], starts: Starts<'_>, runs: &Runs, out: &mut [u8]) {
     by_width!(8 16 32 48 64 96 128 256, src, starts, runs, out)
 }
 

@@ -10,13 +10,15 @@ mod kernel;
 mod labels;
 mod map;
 mod nodata;
-mod packs;
+mod rising;
 mod scatter;
-mod shuffle;
+mod short;
 mod stage;
 mod tables;
 mod tensor;
 mod transposed;
+#[cfg(test)]
+mod ways;
 
 use std::ops::Range;
 use std::sync::Arc;

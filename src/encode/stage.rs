@@ -6,7 +6,7 @@
 //! that copy is a fraction of the gather.
 
 use super::kernel::{Line, Runs, copy_windows};
-use super::shuffle::Shuffle;
+use super::short::Short;
 
 /// The span after which addresses fall on the same places of the cache.
 const ALIAS: usize = 4096;
@@ -27,6 +27,7 @@ pub(super) struct Stage {
     /// Windows that a filled buffer serves.
     windows: usize,
     runs: Runs,
+    short: Short,
 }
 
 impl Stage {
@@ -49,23 +50,12 @@ impl Stage {
             row_stride: pitch as isize,
             outer: (0..runs.outer.len()).map(|i| (i * runs.rows * pitch) as isize).collect(),
         };
-        Some(Self { memory: vec![0; count * pitch], offsets: runs.offsets(), pitch, windows, runs: rows })
-    }
-
-    /// The runs of a window in the buffer.
-    pub(super) fn runs(&self) -> &Runs {
-        &self.runs
+        let (memory, short) = (vec![0; count * pitch], Short::new(&rows, advance));
+        Some(Self { memory, offsets: runs.offsets(), pitch, windows, runs: rows, short })
     }
 
     /// As [`copy_windows`], by way of the buffer.
-    pub(super) fn copy_windows(
-        &mut self,
-        src: &[u8],
-        line: Line,
-        runs: &Runs,
-        shuffle: Option<&Shuffle>,
-        out: &mut [u8],
-    ) {
+    pub(super) fn copy_windows(&mut self, src: &[u8], line: Line, runs: &Runs, out: &mut [u8]) {
         for (i, out) in out.chunks_mut(self.windows * runs.bytes()).enumerate() {
             let first = line.first + (i * self.windows) as isize * line.advance;
             let count = out.len() / runs.bytes();
@@ -74,7 +64,7 @@ impl Stage {
                 let at = (first + offset) as usize;
                 row[..len].copy_from_slice(&src[at..at + len]);
             }
-            copy_windows(&self.memory, Line { first: 0, ..line }, &self.runs, shuffle, out);
+            copy_windows(&self.memory, Line { first: 0, ..line }, &self.runs, &self.short, out);
         }
     }
 }

@@ -5,7 +5,7 @@
 //! shuffles (`pshufb`) of the rows, or-ed together. Which bytes go where is the same for every group; it is worked out
 //! once, as masks. A register of AVX2 holds the 16 bytes of a row twice, and gives 32 bytes of output.
 
-use super::kernel::{Line, Runs, Starts};
+use super::super::kernel::{Line, Runs, Starts};
 
 /// Bytes that one load takes of a row.
 const LOAD: usize = 16;
@@ -26,55 +26,63 @@ const MOST_ROWS: usize = 8;
 struct Mask([u8; STORE]);
 
 /// How groups of windows are shuffled together, for windows at one distance.
-pub(super) struct Shuffle {
+pub(in crate::encode) struct Shuffle {
     /// Windows a group.
     group: usize,
-    /// Where each row starts, in bytes from a window's first pixel.
-    rows: Vec<isize>,
+    /// Rows of a window.
+    rows: usize,
+    /// Bytes from a window to the next one.
+    advance: isize,
     /// A mask a row, for every store of a group.
     masks: Vec<Mask>,
 }
 
 impl Shuffle {
     /// The masks for windows `advance` bytes apart; `None` if this way is not for them or for this machine.
-    pub(super) fn new(runs: &Runs, advance: isize) -> Option<Self> {
-        let rows = runs.offsets();
-        let usable = runs.run <= LONGEST_RUN && (2..=MOST_ROWS).contains(&rows.len()) && advance > 0;
+    pub(in crate::encode) fn new(runs: &Runs, advance: isize) -> Option<Self> {
+        let rows = runs.rows * runs.outer.len();
+        let usable = runs.run <= LONGEST_RUN && (2..=MOST_ROWS).contains(&rows) && advance > 0;
         if !usable || !available() {
             return None;
         }
-        let advance = advance as usize;
-        let group = (LOAD - runs.run) / advance + 1;
+        let step = advance as usize;
+        let group = (LOAD - runs.run) / step + 1;
         let bytes = group * runs.bytes();
-        let mut masks = vec![Mask([128; STORE]); bytes.div_ceil(STORE) * rows.len()];
+        let mut masks = vec![Mask([128; STORE]); bytes.div_ceil(STORE) * rows];
         for byte in 0..bytes {
             let (window, within) = (byte / runs.bytes(), byte % runs.bytes());
-            let (row, at) = (within / runs.run, window * advance + within % runs.run);
-            masks[byte / STORE * rows.len() + row].0[byte % STORE] = at as u8;
+            let (row, at) = (within / runs.run, window * step + within % runs.run);
+            masks[byte / STORE * rows + row].0[byte % STORE] = at as u8;
         }
-        Some(Self { group, rows, masks })
+        Some(Self { group, rows, advance, masks })
     }
 
     /// Copies windows of the line into `out`, in order, and returns how many: as many as can be had in whole groups
     /// without a load or a store that leaves its slice.
-    pub(super) fn copy_windows(&self, src: &[u8], line: Line, runs: &Runs, out: &mut [u8]) -> usize {
+    pub(in crate::encode) fn copy_windows(&self, src: &[u8], line: Line, runs: &Runs, out: &mut [u8]) -> usize {
+        if line.advance != self.advance {
+            return 0;
+        }
         // The last store of a group may overshoot by all but one byte.
         let room = out.len().saturating_sub(STORE - 1) / runs.bytes();
         let groups = runs.loads(src.len(), Starts::Line(line), LOAD, room) / self.group;
         let count = self.group * groups;
-        #[cfg(target_arch = "x86_64")]
         if groups > 0 {
-            assert!(runs.rows * runs.outer.len() == self.rows.len() && count * runs.bytes() + STORE - 1 <= out.len());
+            let mut rows = [0; MOST_ROWS];
+            let rows = runs.write_offsets(&mut rows);
+            assert!(rows.len() == self.rows && count * runs.bytes() + STORE - 1 <= out.len());
+            assert!(self.masks.len() == (self.group * runs.bytes()).div_ceil(STORE) * self.rows);
             let pass = x86::Pass {
+                rows,
                 first: src.as_ptr().wrapping_offset(line.first),
-                advance: line.advance * self.group as isize,
+                advance: self.advance * self.group as isize,
                 to: out.as_mut_ptr(),
                 bytes: self.group * runs.bytes(),
                 groups,
             };
             macro_rules! by_rows {
                 ($($rows:literal)*) => {
-                    match self.rows.len() {
+                    match self.rows {
                         // SAFETY: `new` found AVX2. `loads` counted only windows whose every run has LOAD bytes
                         // of `src` behind its start. `out` has the bytes of `count` windows, and STORE − 1 more.
                         $($rows => unsafe { x86::copy_groups::<$rows>(self, pass) },)*
@@ -90,20 +98,18 @@ impl Shuffle {
 
 /// Whether the machine has AVX2.
 pub(super) fn available() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    return std::arch::is_x86_feature_detected!("avx2");
-    #[cfg(not(target_arch = "x86_64"))]
-    false
+    std::arch::is_x86_feature_detected!("avx2")
 }
 
-#[cfg(target_arch = "x86_64")]
 mod x86 {
     use std::arch::x86_64::*;
 
     use super::{STORE, Shuffle};
 
     /// Groups to be copied.
-    pub(super) struct Pass {
+    pub(super) struct Pass<'a> {
+        /// Where each row starts, in bytes from a window's first pixel.
+        pub(super) rows: &'a [isize],
         /// The first pixel of the first window.
         pub(super) first: *const u8,
         /// Bytes from one group to the next, in the source and in the target.
@@ -119,11 +125,11 @@ mod x86 {
     /// The machine has AVX2, and the windows have ROWS rows; 16 bytes can be read from every run of every window, and
     /// the target takes the bytes of all windows and 31 more.
     #[target_feature(enable = "avx2")]
-    pub(super) unsafe fn copy_groups<const ROWS: usize>(shuffle: &Shuffle, pass: Pass) {
+    pub(super) unsafe fn copy_groups<const ROWS: usize>(shuffle: &Shuffle, pass: Pass<'_>) {
         let (mut from, mut to) = (pass.first, pass.to);
         let (stores, _) = shuffle.masks.as_chunks::<ROWS>();
         let mut offsets = [0; ROWS];
-        offsets.copy_from_slice(&shuffle.rows);
+        offsets.copy_from_slice(pass.rows);
         for _ in 0..pass.groups {
             // A loop, not `map`: its closure would be compiled as a function of its own, and called for every row.
             let mut rows = [_mm256_setzero_si256(); ROWS];

@@ -1,0 +1,318 @@
+//! Windows with short runs, on x86-64 with AVX-512 VBMI: several windows a store, whether they are neighbours or listed.
+//!
+//! The rows of some windows that lie close together are loaded side by side into two registers, a *table* of 128 bytes,
+//! and one instruction fills a store of 64 bytes with any bytes of it. For neighbours those are the same in every group of
+//! windows. For windows by their ids they are as many bytes further as a window is from the first one of its group, which is
+//! one addition. So 3×3 windows of bytes are written seven a store, and short ones come about as fast as memory is copied.
+
+use std::arch::x86_64::*;
+
+use super::super::kernel::{At, Line, Listed, Runs, Starts};
+use super::packs;
+
+/// Bytes of the table.
+const TABLE: usize = 128;
+
+/// Bytes of a store.
+const STORE: usize = 64;
+
+/// Bytes that one load may take of a row.
+const LANES: [usize; 3] = [16, 32, 64];
+
+/// Longer runs are moved one by one as fast.
+const LONGEST_RUN: usize = 24;
+
+/// Rows that fit into the table.
+const MOST_ROWS: usize = TABLE / LANES[0];
+
+/// Listed windows of a group: as many ids as a register holds.
+const MOST_LISTED: usize = 8;
+
+/// Ids that show how near to each other all are.
+const LOOKED_AT: usize = 8;
+
+/// A number for each byte of a store.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+struct Numbers([u8; STORE]);
+
+/// How a group of windows is made from its table.
+struct Plan {
+    /// Bytes of the table for each row.
+    lane: usize,
+    /// Windows of a group.
+    windows: usize,
+    /// From the first to the last of them there may be so many steps.
+    reach: u64,
+    stores: Vec<Store>,
+}
+
+/// What makes one store.
+#[derive(Clone, Copy)]
+struct Store {
+    /// For each byte its place in the table.
+    places: Numbers,
+    /// For each byte where the id of its window lies among the bytes of eight ids.
+    owners: Numbers,
+}
+
+/// How groups of windows are put together.
+pub(in crate::encode) struct Permute {
+    /// Rows of a window, and the bytes of each.
+    rows: usize,
+    run: usize,
+    /// Bytes from a window to the next one.
+    advance: isize,
+    /// The plan for neighbours.
+    line: Plan,
+    /// The plans for listed windows, two or more of them a group: the fastest first.
+    listed: Vec<Plan>,
+}
+
+impl Permute {
+    /// The plans for windows `advance` bytes apart; `None` if this way is not for them or for this machine.
+    pub(in crate::encode) fn new(runs: &Runs, advance: isize) -> Option<Self> {
+        let rows = runs.rows * runs.outer.len();
+        let step = usize::try_from(advance).ok().filter(|step| (1..STORE).contains(step))?;
+        if !available() || !(2..=MOST_ROWS).contains(&rows) || runs.run > LONGEST_RUN {
+            return None;
+        }
+        let lanes = || LANES.into_iter().filter(|lane| rows * lane <= TABLE && runs.run <= *lane);
+        let reach = |lane: usize| (lane - runs.run) / step;
+        // The fuller the stores are, the better; and then the more windows share a table.
+        let neighbours = |lane| Plan::new(runs, lane, reach(lane) + 1, step, reach(lane));
+        let line = lanes().map(neighbours).reduce(|a, b| if b.fill(runs) >= a.fill(runs) { b } else { a })?;
+        // Longer runs of listed windows are moved one by one as fast.
+        let widest = lanes().next_back().filter(|_| runs.run <= packs::LONGEST_RUN);
+        let plan = |windows| widest.map(|lane| Plan::new(runs, lane, windows, 0, reach(lane)));
+        let mut listed: Vec<_> = (2..=MOST_LISTED).map_while(plan).collect();
+        let cost = |plan: &Plan| (rows + 4 * plan.stores.len()) as f64 / plan.windows as f64;
+        listed.sort_by(|a, b| cost(a).total_cmp(&cost(b)));
+        Some(Self { rows, run: runs.run, advance, line, listed }).filter(|permute| permute.line.windows > 1)
+    }
+
+    /// Copies windows into `out`, in order, and returns how many: as many as can be had without a load or a store that
+    /// leaves its slice.
+    pub(in crate::encode) fn copy_windows(&self, src: &[u8], starts: Starts<'_>, runs: &Runs, out: &mut [u8]) -> usize {
+        let Some(plan) = self.plan(starts, out.len() / runs.bytes()) else { return 0 };
+        // The last store of a group may overshoot by all but one byte.
+        let room = out.len().saturating_sub(STORE - 1) / runs.bytes();
+        let count = runs.loads(src.len(), starts, plan.lane, room);
+        let mut rows = [0; MOST_ROWS];
+        let rows = runs.write_offsets(&mut rows);
+        assert!(
+            rows.len() == self.rows
+                && runs.run == self.run
+                && (count == 0 || count * runs.bytes() + STORE - 1 <= out.len())
+        );
+        let pass = Pass { plan, rows, src: src.as_ptr(), to: out.as_mut_ptr(), bytes: runs.bytes() };
+        // SAFETY: `new` found AVX-512 VBMI. `loads` counted only windows whose every run has `lane` bytes of `src` behind
+        // its start. `out` has the bytes of `count` windows, and STORE − 1 more.
+        unsafe { pass.copy(starts, count) }
+    }
+
+    /// The plan for so many windows.
+    fn plan(&self, starts: Starts<'_>, count: usize) -> Option<&Plan> {
+        let ids = match starts {
+            Starts::Line(line) => return Some(&self.line).filter(|_| line.advance == self.advance),
+            Starts::Listed(listed) if listed.advance == self.advance => &listed.ids.ids()[..count],
+            _ => return None,
+        };
+        // As many a group as are near enough to each other wherever one looks.
+        self.listed.iter().find(|plan| {
+            let places = ids.len().saturating_sub(plan.windows);
+            let near = |at: usize| ids[at + plan.windows - 1] - ids[at] <= plan.reach;
+            places > 0 && (0..LOOKED_AT).all(|i| near(i * places / LOOKED_AT))
+        })
+    }
+}
+
+impl Plan {
+    /// A group of so many windows, `apart` bytes from each other in the table.
+    fn new(runs: &Runs, lane: usize, windows: usize, apart: usize, reach: usize) -> Self {
+        let bytes = windows * runs.bytes();
+        let none = Store { places: Numbers([0; STORE]), owners: Numbers([0; STORE]) };
+        let mut stores = vec![none; bytes.div_ceil(STORE)];
+        for byte in 0..bytes {
+            let (window, within) = (byte / runs.bytes(), byte % runs.bytes());
+            let place = within / runs.run * lane + window * apart + within % runs.run;
+            debug_assert!(place < TABLE);
+            let store = &mut stores[byte / STORE];
+            store.places.0[byte % STORE] = place as u8;
+            store.owners.0[byte % STORE] = (window * size_of::<u64>()) as u8;
+        }
+        Self { lane, windows, reach: reach as u64, stores }
+    }
+
+    /// Bytes that a store brings.
+    fn fill(&self, runs: &Runs) -> f64 {
+        (self.windows * runs.bytes()) as f64 / self.stores.len() as f64
+    }
+}
+
+/// Windows to be copied.
+struct Pass<'a> {
+    plan: &'a Plan,
+    /// Where each row starts, in bytes from a window's first pixel.
+    rows: &'a [isize],
+    src: *const u8,
+    to: *mut u8,
+    /// Bytes of a window.
+    bytes: usize,
+}
+
+/// Whether the machine has AVX-512 VBMI.
+fn available() -> bool {
+    std::arch::is_x86_feature_detected!("avx512vbmi") && std::arch::is_x86_feature_detected!("avx512bw")
+}
+
+/// The kernel for a table of so many rows and bytes a row.
+macro_rules! by_table {
+    ($($rows:literal $lane:literal)*, $pass:ident, $copy:ident $arguments:tt) => {
+        match ($pass.rows.len(), $pass.plan.lane) {
+            // SAFETY: the caller's promise.
+            $(($rows, $lane) => unsafe { $pass.$copy::<$rows, $lane> $arguments },)*
+            _ => unreachable!("Permute::new makes tables of 128 bytes at most"),
+        }
+    };
+}
+macro_rules! by_any_table {
+    ($($work:tt)*) => {
+        by_table!(2 16 3 16 4 16 5 16 6 16 7 16 8 16 2 32 3 32 4 32 2 64, $($work)*)
+    };
+}
+
+impl Pass<'_> {
+    /// Copies as many of the first `count` windows as there are in whole groups, and returns how many.
+    ///
+    /// # Safety
+    /// The machine has AVX-512 VBMI; `lane` bytes can be read from every run of every window; and behind the bytes of
+    /// all windows the target takes STORE − 1 more.
+    unsafe fn copy(&self, starts: Starts<'_>, count: usize) -> usize {
+        match starts {
+            Starts::Line(line) => by_any_table!(self, neighbours(line, count)),
+            Starts::Listed(listed) => by_any_table!(self, near(listed, count)),
+            Starts::Each(_) => 0,
+        }
+    }
+
+    /// Copies neighbours, and returns how many.
+    ///
+    /// # Safety
+    /// As [`copy`](Self::copy).
+    #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+    unsafe fn neighbours<const ROWS: usize, const LANE: usize>(&self, line: Line, count: usize) -> usize {
+        // In variables of their own: for all that the compiler knows, a store could change what is behind a reference. And
+        // in plain loops: adapters of iterators may be compiled as functions of their own, and called for every store.
+        let (stores, groups) = (&self.plan.stores[..], count / self.plan.windows);
+        let (advance, bytes) = (line.advance * self.plan.windows as isize, self.plan.windows * self.bytes);
+        let mut rows = [0; ROWS];
+        rows.copy_from_slice(self.rows);
+        let (mut from, mut to) = (self.src.wrapping_offset(line.first), self.to);
+        for _ in 0..groups {
+            // SAFETY: the starts of runs, and a target that takes the stores of a group, which begin within it.
+            unsafe {
+                let table = load::<ROWS, LANE>(from, &rows);
+                let mut next = to;
+                for store in stores {
+                    _mm512_storeu_si512(next.cast(), pick::<ROWS, LANE>(table, numbers(&store.places)));
+                    next = next.wrapping_add(STORE);
+                }
+            }
+            (from, to) = (from.wrapping_offset(advance), to.wrapping_add(bytes));
+        }
+        groups * self.plan.windows
+    }
+
+    /// Copies windows of listed ids, those that are near each other together, and returns how many.
+    ///
+    /// # Safety
+    /// As [`copy`](Self::copy).
+    #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+    unsafe fn near<const ROWS: usize, const LANE: usize>(&self, listed: Listed<'_>, count: usize) -> usize {
+        let ids = &listed.ids.ids()[..count];
+        // As above.
+        let (src, stores) = (self.src, &self.plan.stores[..]);
+        let single = &stores[..self.bytes.div_ceil(STORE)];
+        let (windows, reach, bytes) = (self.plan.windows.min(MOST_LISTED), self.plan.reach, self.bytes);
+        let (mut to, mut done) = (self.to, 0);
+        let mut rows = [0; ROWS];
+        rows.copy_from_slice(self.rows);
+        let advance = _mm512_set1_epi16(listed.advance as i16);
+        while let Some(some) = ids[done..].first_chunk::<MOST_LISTED>() {
+            let start = src.wrapping_offset(listed.at(done));
+            // SAFETY: the starts of runs; eight ids; and a target that takes the stores of the windows, which begin within
+            // them.
+            unsafe {
+                let table = load::<ROWS, LANE>(start, &rows);
+                // A branch that is foreseen: what is next doesn't wait for ids to be compared.
+                if some[windows - 1] - some[0] <= reach {
+                    let some = _mm512_loadu_si512(some.as_ptr().cast());
+                    let first = _mm512_broadcastq_epi64(_mm512_castsi512_si128(some));
+                    // Of those that count, all are less than a byte holds.
+                    let distances = _mm512_mullo_epi16(_mm512_sub_epi64(some, first), advance);
+                    let mut next = to;
+                    for store in stores {
+                        let further = _mm512_permutexvar_epi8(numbers(&store.owners), distances);
+                        let places = _mm512_add_epi8(numbers(&store.places), further);
+                        _mm512_storeu_si512(next.cast(), pick::<ROWS, LANE>(table, places));
+                        next = next.wrapping_add(STORE);
+                    }
+                    (to, done) = (to.wrapping_add(windows * bytes), done + windows);
+                } else {
+                    let mut next = to;
+                    for store in single {
+                        _mm512_storeu_si512(next.cast(), pick::<ROWS, LANE>(table, numbers(&store.places)));
+                        next = next.wrapping_add(STORE);
+                    }
+                    (to, done) = (to.wrapping_add(bytes), done + 1);
+                }
+            }
+        }
+        done
+    }
+}
+
+/// The numbers in a register.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn numbers(numbers: &Numbers) -> __m512i {
+    // SAFETY: they are 64 bytes, and aligned to as many.
+    unsafe { _mm512_load_si512((&raw const *numbers).cast()) }
+}
+
+/// LANE bytes of each row, side by side.
+///
+/// # Safety
+/// As many bytes can be read from every row.
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn load<const ROWS: usize, const LANE: usize>(start: *const u8, rows: &[isize; ROWS]) -> [__m512i; 2] {
+    let mut table = [_mm512_setzero_si512(); 2];
+    for (i, &row) in rows.iter().enumerate() {
+        let (at, part) = (start.wrapping_offset(row), &mut table[i * LANE / STORE]);
+        // SAFETY: the caller's promise.
+        unsafe {
+            *part = match (LANE, i * LANE % STORE / 16) {
+                (16, 0) => _mm512_zextsi128_si512(_mm_loadu_si128(at.cast())),
+                (16, 1) => _mm512_mask_broadcast_i32x4(*part, 0x00f0, _mm_loadu_si128(at.cast())),
+                (16, 2) => _mm512_mask_broadcast_i32x4(*part, 0x0f00, _mm_loadu_si128(at.cast())),
+                (16, _) => _mm512_mask_broadcast_i32x4(*part, 0xf000, _mm_loadu_si128(at.cast())),
+                (32, 0) => _mm512_zextsi256_si512(_mm256_loadu_si256(at.cast())),
+                (32, _) => _mm512_mask_broadcast_i64x4(*part, 0xf0, _mm256_loadu_si256(at.cast())),
+                _ => _mm512_loadu_si512(at.cast()),
+            };
+        }
+    }
+    table
+}
+
+/// The bytes of the table at these places.
+#[inline]
+#[target_feature(enable = "avx512f,avx512vbmi")]
+fn pick<const ROWS: usize, const LANE: usize>(table: [__m512i; 2], places: __m512i) -> __m512i {
+    if ROWS * LANE <= STORE {
+        return _mm512_permutexvar_epi8(places, table[0]);
+    }
+    _mm512_permutex2var_epi8(table[0], places, table[1])
+}
