@@ -7,8 +7,9 @@ use arrow_buffer::Buffer;
 
 use crate::encode::{Encoder, Gathered, Layout};
 use crate::feed::Feed;
+use crate::groups::Groups;
 use crate::rows::Rows;
-use crate::source::{Band, Bands, Source};
+use crate::source::{Band, Bands, Source, Tiles};
 use crate::{BufferPool, Error, Grid, Result};
 
 /// Random access to the windows of a [`PatchScan`](crate::PatchScan): for samples, shuffles, and engines that know
@@ -26,23 +27,42 @@ use crate::{BufferPool, Error, Grid, Result};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// It keeps the source open, and a band of it. Files are read in the order of the ids, forward, so that sorted ids (or
-/// few calls with many ids) decode every chunk once a call at most.
+/// It keeps the source open. Ids that rise and want about all that lies between them are read forward, band by band. Of
+/// others those in one tile or chunk of the source are gathered together, and tiles are kept in
+/// [so many bytes](crate::ScanBuilder::cache_bytes): each is decoded once a call, and not again as long as it is kept. An
+/// image that is no larger than that is read once if much of it is wanted.
 pub struct PatchTaker {
     encoder: Arc<Encoder>,
-    feed: Feed,
+    image: Option<Access>,
+    labels: Option<Access>,
     pool: BufferPool,
 }
 
+/// A source for windows anywhere: by bands of it, or by tiles.
+pub(crate) struct Access {
+    bands: Bands,
+    tiles: Tiles,
+}
+
+impl Access {
+    pub(crate) fn new(source: &dyn Source, bands: Bands, pool: &BufferPool, cache: u64) -> Self {
+        Self { bands, tiles: Tiles::new(source.info(), pool, cache) }
+    }
+}
+
 impl PatchTaker {
-    pub(crate) fn new(source: &dyn Source, encoder: Arc<Encoder>) -> Result<Self> {
+    /// Keeps about `cache` bytes of tiles.
+    pub(crate) fn new(source: &dyn Source, encoder: Arc<Encoder>, cache: u64) -> Result<Self> {
         if encoder.layout == Layout::Columns {
             let message = "single windows are no slices of the source: expected layout tensor or binary";
             return Err(Error::argument("layout", message));
         }
         let pool = BufferPool::new(encoder.columns.len() + 6);
-        let feed = Feed::open(source, &encoder, 0..encoder.grid.windows(), &pool)?;
-        Ok(Self { encoder, feed, pool })
+        let Feed { image, labels } = Feed::open(source, &encoder, 0..encoder.grid.windows(), &pool)?;
+        let image = image.map(|bands| Access::new(source, bands, &pool, cache));
+        let of_labels = |bands| encoder.labels.as_ref().map(|labels| Access::new(&*labels.source, bands, &pool, cache));
+        let labels = labels.and_then(of_labels);
+        Ok(Self { encoder, image, labels, pool })
     }
 
     /// The table of the windows with these ids, in their order; an id may be listed twice.
@@ -61,16 +81,16 @@ impl PatchTaker {
         }
         let (encoder, pool) = (&*self.encoder, &self.pool);
         let mut gathered = Gathered::default();
-        if let Some(bands) = &mut self.feed.image {
+        if let Some(image) = &mut self.image {
             let fill = |band: &Band, rows: &Rows<'_>, out: &mut [u8]| encoder.fill(band, rows, out, pool);
-            gathered.patches = Some(gather(bands, &encoder.grid, ids, encoder.gathered_bytes(), pool, fill)?);
+            gathered.patches = Some(gather(image, &encoder.grid, ids, encoder.gathered_bytes(), pool, fill)?);
         } else if encoder.needs_pixels() {
             // There is no window that could have any.
             gathered.patches = Some(pool.take(0)?.freeze());
         }
-        if let (Some(bands), Some(labels)) = (&mut self.feed.labels, &encoder.labels) {
+        if let (Some(access), Some(labels)) = (&mut self.labels, &encoder.labels) {
             let fill = |band: &Band, rows: &Rows<'_>, out: &mut [u8]| labels.fill(band, rows, out, pool);
-            gathered.labels = Some(gather(bands, &labels.grid, ids, labels.record(), pool, fill)?);
+            gathered.labels = Some(gather(access, &labels.grid, ids, labels.record(), pool, fill)?);
         } else if encoder.needed_labels().is_some() {
             gathered.labels = Some(pool.take(0)?.freeze());
         }
@@ -80,7 +100,7 @@ impl PatchTaker {
 
 /// What `fill` writes for the windows `ids`, `width` bytes each, in their order.
 pub(crate) fn gather(
-    bands: &mut Bands,
+    access: &mut Access,
     grid: &Grid,
     ids: &[u64],
     width: usize,
@@ -92,8 +112,26 @@ pub(crate) fn gather(
         Error::too_large("a batch", got, format!("{} bytes", isize::MAX))
     })?;
     let mut values = pool.take(bytes)?;
+    let Access { bands, tiles } = access;
+    let rise = ids.is_sorted();
+    if !ids.is_empty() && !bands.is_whole() && !(rise && has_a_line(grid, ids)) {
+        let groups = Groups::of(grid, tiles, ids);
+        match groups.way(grid, bands, tiles, rise) {
+            Way::Bands => {}
+            Way::Whole => {
+                tiles.clear();
+                bands.read_whole()?;
+            }
+            Way::Tiles => {
+                bands.clear();
+                groups.gather(grid, bands.reader(), tiles, width, pool, &mut values, &mut fill)?;
+                return Ok(values.freeze());
+            }
+        }
+    }
+    tiles.clear();
     // A whole array in memory is read in any order as well as in its own.
-    if bands.is_whole() || ids.is_sorted() {
+    if bands.is_whole() || rise {
         forward(bands, grid, ids, &mut values, &mut fill)?;
     } else {
         let mut order: Vec<usize> = (0..ids.len()).collect();
@@ -106,6 +144,23 @@ pub(crate) fn gather(
         }
     }
     Ok(values.freeze())
+}
+
+/// How the pixels of some windows are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// Forward, in bands.
+    Bands,
+    /// All of the array, once for this and all that is asked for later.
+    Whole,
+    /// Tile by tile.
+    Tiles,
+}
+
+/// Whether all windows of a line of the grid are among these, one after the other.
+fn has_a_line(grid: &Grid, ids: &[u64]) -> bool {
+    let line = grid.sliding().skip(1).map(|axis| axis.count).product::<u64>();
+    ids.len() as u64 >= line && matches!(Rows::of(ids), Rows::Range(_))
 }
 
 /// Fills windows whose ids rise, as many at a time as one band holds.

@@ -10,7 +10,7 @@ use windrow::collection::{PatchCollection, Skipped};
 use windrow::sink::ipc::{self, IpcOptions};
 use windrow::sink::parquet::{self, ParquetOptions};
 use windrow::source::OpenOptions;
-use windrow::{AnySource, Result};
+use windrow::{Amount, AnySource, Result};
 
 use crate::batch::{Batches, Patch, Schema};
 use crate::capsule;
@@ -38,6 +38,13 @@ pub struct Collection {
 }
 
 impl Collection {
+    /// What `make` makes of the table. It may read the headers of all images.
+    fn then(&self, py: Python<'_>, make: impl FnOnce(PatchCollection) -> Result<PatchCollection> + Send) -> PyResult<Self> {
+        let tiles = if is_forked() { self.tiles.clone().prefetch(0) } else { self.tiles.clone() };
+        let tiles = py.detach(|| make(tiles)).map_err(to_py)?;
+        Ok(Self { tiles, skipped: Mutex::default() })
+    }
+
     /// Starts a pass, in this process.
     fn reader(&self) -> Result<windrow::collection::CollectionReader> {
         // The threads of a process don't come along into its forks.
@@ -76,6 +83,44 @@ impl Collection {
     fn num_rows(&self, py: Python<'_>) -> PyResult<u64> {
         let tiles = if is_forked() { self.tiles.clone().prefetch(0) } else { self.tiles.clone() };
         py.detach(|| tiles.num_rows()).map_err(to_py)
+    }
+
+    /// The rows whose windows start in a box of their image: name, start and end of each axis.
+    fn within(&self, py: Python<'_>, axes: Vec<(String, i64, i64)>) -> PyResult<Self> {
+        let axes = axes.iter().map(|(name, start, end)| (name.as_str(), *start..*end));
+        let axes: Vec<_> = axes.collect();
+        self.then(py, |tiles| tiles.within(axes))
+    }
+
+    /// Some rows: so many, or a share.
+    fn sample(&self, py: Python<'_>, count: Option<u64>, share: f64, seed: u64) -> PyResult<Self> {
+        let amount = count.map_or(Amount::Share(share), Amount::Rows);
+        self.then(py, |tiles| tiles.sample(amount, seed))
+    }
+
+    /// All rows in another order.
+    fn shuffle(&self, py: Python<'_>, seed: u64, epoch: u64) -> PyResult<Self> {
+        self.then(py, |tiles| tiles.shuffle(seed, epoch))
+    }
+
+    /// One part of the rows.
+    fn shard(&self, py: Python<'_>, index: u64, of: u64) -> PyResult<Self> {
+        self.then(py, |tiles| tiles.shard(index, of))
+    }
+
+    /// All but the first rows.
+    fn skip(&self, py: Python<'_>, rows: u64) -> PyResult<Self> {
+        self.then(py, |tiles| tiles.skip(rows))
+    }
+
+    /// The first rows.
+    fn head(&self, py: Python<'_>, rows: u64) -> PyResult<Self> {
+        self.then(py, |tiles| Ok(tiles.head(rows)))
+    }
+
+    /// The same rows, read in so many bytes.
+    fn max_memory(&self, py: Python<'_>, bytes: u64) -> PyResult<Self> {
+        self.then(py, |tiles| tiles.max_memory(bytes))
     }
 
     /// The images.

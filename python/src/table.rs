@@ -31,6 +31,7 @@ pub(crate) struct TableOptions {
     pub(crate) nodata: Option<Mark>,
     pub(crate) batch_rows: Option<u64>,
     pub(crate) batch_bytes: Option<u64>,
+    pub(crate) cache_bytes: Option<u64>,
 }
 
 /// The options, each with its meaning.
@@ -48,6 +49,7 @@ pub(crate) struct Table {
     nodata: Option<Nodata>,
     batch_rows: Option<u64>,
     batch_bytes: Option<u64>,
+    cache_bytes: Option<u64>,
 }
 
 impl TryFrom<TableOptions> for Table {
@@ -76,6 +78,7 @@ impl TryFrom<TableOptions> for Table {
             nodata: options.nodata.map(Nodata::try_from).transpose()?,
             batch_rows: options.batch_rows,
             batch_bytes: options.batch_bytes,
+            cache_bytes: options.cache_bytes,
         })
     }
 }
@@ -101,6 +104,9 @@ impl Table {
         }
         if let Some(bytes) = self.batch_bytes {
             builder = builder.batch_bytes(bytes);
+        }
+        if let Some(bytes) = self.cache_bytes {
+            builder = builder.cache_bytes(bytes);
         }
         builder
     }
