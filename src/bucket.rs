@@ -285,7 +285,9 @@ pub(crate) fn started<T: Send + 'static>(
 }
 
 /// Makes a request and waits for its answer.
-pub(crate) fn wait<T: Send + 'static>(request: impl Future<Output = object_store::Result<T>> + Send + 'static) -> io::Result<T> {
+pub(crate) fn wait<T: Send + 'static>(
+    request: impl Future<Output = object_store::Result<T>> + Send + 'static,
+) -> io::Result<T> {
     started(request)?.recv().map_err(|_| lost())?.map_err(plain)
 }
 

@@ -43,11 +43,10 @@ impl Feed {
     pub(crate) fn lets_go(&self, encoder: &Encoder, windows: &Range<u64>) -> bool {
         let goes = |bands: &Option<Bands>, grid: &Grid| {
             let lead = grid.sliding_axes()[0];
-            bands.as_ref().is_some_and(|bands| {
-                bands.is_heavy() && bands.moves(&grid.region(windows.clone()).0[lead])
-            })
+            bands.as_ref().is_some_and(|bands| bands.is_heavy() && bands.moves(&grid.region(windows.clone()).0[lead]))
         };
-        goes(&self.image, &encoder.grid) || encoder.labels.as_ref().is_some_and(|labels| goes(&self.labels, &labels.grid))
+        goes(&self.image, &encoder.grid)
+            || encoder.labels.as_ref().is_some_and(|labels| goes(&self.labels, &labels.grid))
     }
 
     /// What holds the windows `windows`, of which there is at least one.

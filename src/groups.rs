@@ -12,7 +12,8 @@ use crate::{BufferPool, Grid, Result};
 /// Bytes of rows that are gathered before they are put in their places.
 pub(crate) const PIECE_BYTES: usize = 256 << 10;
 
-/// Windows that touch the same tiles are one group: they are gathered from one piece of the source.
+/// Windows that touch the same tiles are one group: they are gathered from one piece of the source. Where there are no tiles
+/// each window is one.
 pub(crate) struct Groups {
     /// All windows, group by group.
     members: Vec<Member>,
@@ -40,23 +41,26 @@ struct Group {
 impl Groups {
     /// Those of the windows `ids`, of which there is at least one.
     pub(crate) fn of(grid: &Grid, tiles: &Tiles, ids: &[u64]) -> Self {
+        if tiles.are_none() {
+            let member = |(place, &id): (usize, &u64)| Member { start: id, end: 0, id, place };
+            let mut members: Vec<_> = ids.iter().enumerate().map(member).collect();
+            members.sort_unstable();
+            return Self { members, groups: Vec::new(), needed: Vec::new() };
+        }
         let axes: Vec<_> = grid.sliding_axes().iter().map(|&number| &grid.axes()[number]).collect();
         let divisors: Vec<_> = axes.iter().map(|axis| Divisor::new(axis.count, grid.windows())).collect();
-        let touched = |sliding: usize, i: u64| tiles.touched(grid.sliding_axes()[sliding], &grid.touched(sliding, i));
-        let counts: Vec<_> = (0..axes.len()).map(|i| tiles.touched(grid.sliding_axes()[i], &(0..axes[i].len)).end).collect();
+        let touched = |sliding: usize, range: &Range<u64>| tiles.touched(grid.sliding_axes()[sliding], range);
+        let counts: Vec<_> = (0..axes.len()).map(|i| touched(i, &(0..axes[i].len)).end).collect();
         let member = |(place, &id): (usize, &u64)| {
             let (mut start, mut end, mut rest) = (0, 0, id);
-            if tiles.are_none() {
-                return Member { start: id, end, id, place };
-            }
             let (mut by, mut by_end) = (1, 1);
             for sliding in (0..axes.len()).rev() {
                 let (outer, i) = divisors[sliding].divide(rest);
                 rest = outer;
-                let range = touched(sliding, i);
+                let range = touched(sliding, &grid.touched(sliding, i));
                 start += range.start * by;
                 end += u128::from(range.end) * by_end;
-                by *= counts[sliding];
+                by *= counts[sliding].max(1);
                 by_end *= u128::from(counts[sliding]) + 1;
             }
             Member { start, end, id, place }
@@ -66,9 +70,9 @@ impl Groups {
         let (mut groups, mut needed, mut seen) = (Vec::new(), Vec::new(), HashSet::new());
         let mut first = 0;
         for same in members.chunk_by(|a, b| (a.start, a.end) == (b.start, b.end)) {
-            let whole = grid.region(same[0].id..same[0].id + 1);
-            let block: Block = whole.0.iter().enumerate().map(|(axis, range)| tiles.touched(axis, range)).collect();
-            let numbers = if tiles.are_none() { Vec::new() } else { tiles.numbers(&block) };
+            let region = grid.region(same[0].id..same[0].id + 1);
+            let block: Block = region.0.iter().enumerate().map(|(axis, range)| tiles.touched(axis, range)).collect();
+            let numbers = tiles.numbers(&block);
             needed.extend(numbers.iter().copied().filter(|&number| seen.insert(number)));
             groups.push(Group { members: first..first + same.len(), numbers });
             first += same.len();
@@ -81,7 +85,7 @@ impl Groups {
         let Some(first) = self.members.first() else { return Way::Bands };
         let window = grid.region(first.id..first.id + 1).pixels().saturating_mul(bands.pixel_bytes());
         let new: u64 = if tiles.are_none() {
-            tiles.cost(0, window).saturating_mul(self.groups.len() as u64)
+            tiles.cost(0, window).saturating_mul(self.members.len() as u64)
         } else {
             self.needed.iter().filter(|&&number| !tiles.has(number)).map(|&number| tiles.cost(number, window)).sum()
         };
@@ -94,7 +98,6 @@ impl Groups {
         }
         let lead = grid.sliding_axes()[0];
         let line = grid.sliding().skip(1).map(|axis| axis.count).product::<u64>();
-        // By id, as members of a source without tiles are. Those of others are only if ids rise within a row of tiles.
         let mut places: Vec<_> = self.members.iter().map(|member| member.id / line).collect();
         places.sort_unstable();
         places.dedup();
@@ -117,29 +120,38 @@ impl Groups {
         out: &mut [u8],
         fill: &mut impl FnMut(&Band, &Rows<'_>, &mut [u8]) -> Result<()>,
     ) -> Result<()> {
+        let mut piece = pool.take((PIECE_BYTES / width).clamp(1, self.members.len()) * width)?;
+        let mut fill = |band: &Band, members: &[Member]| {
+            for some in members.chunks(piece.len() / width) {
+                let ids: Vec<u64> = some.iter().map(|member| member.id).collect();
+                let (first, rows) = (some[0].place, Rows::of(&ids));
+                if some.iter().zip(first..).all(|(member, place)| member.place == place) {
+                    fill(band, &rows, &mut out[first * width..][..some.len() * width])?;
+                    continue;
+                }
+                let piece = &mut piece[..some.len() * width];
+                fill(band, &rows, piece)?;
+                for (pixels, member) in piece.chunks_exact(width).zip(some) {
+                    out[member.place * width..][..width].copy_from_slice(pixels);
+                }
+            }
+            Ok(())
+        };
+        if tiles.are_none() {
+            let same = self.members.chunk_by(|a, b| a.id == b.id);
+            return same
+                .into_iter()
+                .try_for_each(|members| fill(&tiles.band(reader, &[], || hull(grid, &members[..1]), &[])?, members));
+        }
         // The order is free: what is kept goes first, before it makes room.
         self.groups.sort_by_key(|group| !group.numbers.iter().all(|&number| tiles.has(number)));
-        let mut piece = pool.take((PIECE_BYTES / width).clamp(1, self.members.len()) * width)?;
         let mut next = &self.needed[..];
         for Group { members, numbers } in &self.groups {
             let members = &self.members[members.clone()];
             while next.first().is_some_and(|&number| tiles.has(number)) {
                 next = &next[1..];
             }
-            let band = tiles.band(reader, numbers, || hull(grid, members), next)?;
-            for some in members.chunks(piece.len() / width) {
-                let ids: Vec<u64> = some.iter().map(|member| member.id).collect();
-                let (first, rows) = (some[0].place, Rows::of(&ids));
-                if some.iter().zip(first..).all(|(member, place)| member.place == place) {
-                    fill(&band, &rows, &mut out[first * width..][..some.len() * width])?;
-                    continue;
-                }
-                let piece = &mut piece[..some.len() * width];
-                fill(&band, &rows, piece)?;
-                for (pixels, member) in piece.chunks_exact(width).zip(some) {
-                    out[member.place * width..][..width].copy_from_slice(pixels);
-                }
-            }
+            fill(&tiles.band(reader, numbers, || hull(grid, members), next)?, members)?;
         }
         Ok(())
     }

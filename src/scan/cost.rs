@@ -101,7 +101,8 @@ fn anywhere(plan: &Plan, source: &dyn Source, grid: &Grid, (band, pass): (u64, u
     if plan.selection.is_all() || info.resident {
         return (band, pass);
     }
-    let extent = |axis: &crate::GridAxis| if axis.sliding && !wraps(plan) { axis.extent.min(axis.len) } else { axis.len };
+    let extent =
+        |axis: &crate::GridAxis| if axis.sliding && !wraps(plan) { axis.extent.min(axis.len) } else { axis.len };
     let extents: Vec<_> = grid.axes().iter().map(extent).collect();
     // What is small enough is read as a whole, whatever it is.
     let whole = info.bytes();
@@ -186,6 +187,8 @@ fn dense_copies(plan: &Plan) -> String {
         }
     } else if wraps(plan) {
         format!("every row into its batch; wrapping takes both ends of axis {name} at once")
+    } else if !plan.selection.is_all() && has_tiles(&*plan.source) {
+        format!("every row into its batch; the source is read in bands along {name}, or by tile where rows are few")
     } else {
         format!("every row into its batch; the source is read in bands along {name}")
     }

@@ -328,7 +328,7 @@ mod tests {
             let before: usize = decoded.lock().unwrap().iter().sum();
             let band = bands.band(start..start + reach).unwrap();
             let read = decoded.lock().unwrap().iter().sum::<usize>() - before;
-            assert!(moves || read == 0);
+            assert!(moves || read == 0 || before == 0);
             assert!((read as u64).saturating_sub(1) * 4 <= cost / bands.line_bytes() && (cost > 0) == (read > 0));
             let have = band.region.0[axis].clone();
             assert!(have.start <= start && start + reach <= have.end);
@@ -345,7 +345,8 @@ mod tests {
     #[test]
     fn every_chunk_is_decoded_once() {
         for axis in [0, 1] {
-            for (reach, in_place) in [1, 3, 4, 5, 11, 39].into_iter().flat_map(|reach| [(reach, false), (reach, true)]) {
+            for (reach, in_place) in [1, 3, 4, 5, 11, 39].into_iter().flat_map(|reach| [(reach, false), (reach, true)])
+            {
                 let counts = pass(axis, reach, 1, in_place);
                 assert_eq!(counts, vec![1; 10], "axis {axis}, reach {reach}, in place {in_place}");
             }

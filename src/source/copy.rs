@@ -18,6 +18,7 @@ impl Place {
     }
 
     /// The same by the numbers of its axes, which lie in memory in this order.
+    #[cfg(feature = "zarr")]
     pub(super) fn by(&self, order: &[usize]) -> Self {
         let mut strides = vec![0; order.len()];
         for (&axis, &stride) in order.iter().zip(&self.strides) {

@@ -34,9 +34,9 @@ mod region;
 #[cfg_attr(not(feature = "tiff"), allow(dead_code, reason = "only TIFF files say what will be read next"))]
 mod remote;
 mod swap;
-mod tiles;
 #[cfg(feature = "tiff")]
 mod tiff;
+mod tiles;
 #[cfg(feature = "zarr")]
 mod zarr;
 
@@ -57,11 +57,11 @@ pub use npz::NpzSource;
 pub use options::OpenOptions;
 pub use raw::{RawSource, RawSpec};
 pub use region::Region;
-pub(crate) use tiles::{Block, Tiles, tiles_bytes};
 #[cfg(feature = "tiff")]
 pub(crate) use tiff::{AxisMap, TagValues};
 #[cfg(feature = "tiff")]
 pub use tiff::{GeoTags, TiffSource};
+pub(crate) use tiles::{Block, Tiles, tiles_bytes};
 #[cfg(feature = "zarr")]
 pub use zarr::ZarrSource;
 
