@@ -209,7 +209,7 @@ mod tests {
             chunk in prop::collection::vec(1..20u64, 4),
             edge in 0..3usize,
             mode in 0..5usize,
-            turned in any::<bool>(),
+            (turned, reversed) in any::<(bool, bool)>(),
             cache in prop_oneof![Just(0u64), 0..20_000u64],
             seed in any::<u64>(),
             counts in prop::collection::vec(0..60usize, 1..5),
@@ -219,6 +219,9 @@ mod tests {
             let mut view = StridedView::from_vec((0..count).map(|i| i as u16).collect(), &shape).unwrap();
             if turned {
                 view = view.transpose(&(0..shape.len()).rev().collect::<Vec<_>>()).unwrap();
+            }
+            if reversed {
+                view = view.reverse(0).unwrap();
             }
             let window = &window[..window.len().min(shape.len())];
             let mut spec = WindowSpec::new(window.iter().map(|w| w.0).collect::<Vec<_>>());

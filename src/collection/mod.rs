@@ -29,7 +29,9 @@
 //!
 //! # Memory
 //! A reader holds the paths; of large images the one that is read, as a scan of it does, and the next one, once it is
-//! open; and a few small ones. A file is open while it is read: a few at a time, however many there are.
+//! open; and a few small ones. A file is open while it is read: a few at a time, however many there are. Rows in another order
+//! than that of the images are taken from images that stay open as long as
+//! [there is room for them](crate::ScanBuilder::cache_bytes), and from at most 64 of them at a time.
 
 mod choose;
 mod paths;

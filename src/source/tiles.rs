@@ -128,6 +128,11 @@ impl Tiles {
         if self.are_none() {
             return Ok(Band { view: reader.read(&region)?, region });
         }
+        self.clock += 1;
+        for number in numbers {
+            // Those that are there make no room for those that are not.
+            self.kept.get_mut(number).into_iter().for_each(|kept| kept.used = self.clock);
+        }
         let (shape, size) = (region.shape(), self.dtype.size());
         let mut memory = self.pool.take(shape.iter().product::<usize>() * size)?;
         let target = Place::dense(&shape, size);
@@ -138,7 +143,7 @@ impl Tiles {
             let within = |outer: &Region| -> Vec<usize> {
                 common.iter().zip(&outer.0).map(|(common, outer)| (common.start - outer.start) as usize).collect()
             };
-            // Sources give no reversed axes.
+            // No axis of a tile that is kept is reversed.
             let strides = view.strides().iter().map(|&stride| stride.unsigned_abs() * size).collect();
             let source = Place { start: view.offset() * size, strides };
             copy::copy(
@@ -176,11 +181,21 @@ impl Tiles {
         self.make_room(regions.iter().map(|region| self.bytes_of(region)).sum());
         let views = reader.read_all(&regions)?;
         for ((number, region), view) in wanted.into_iter().zip(regions).zip(views).rev() {
-            let bytes = self.bytes_of(&region);
+            let (bytes, view) = (self.bytes_of(&region), self.forward(view)?);
             self.bytes += bytes;
             self.kept.insert(number, Kept { band: Band { view, region }, bytes, used: self.clock });
         }
         Ok(self.kept[&number].band.clone())
+    }
+
+    /// The same pixels, of which no axis is reversed.
+    fn forward(&self, view: StridedView) -> Result<StridedView> {
+        if view.strides().iter().all(|&stride| stride >= 0) {
+            return Ok(view);
+        }
+        let mut memory = self.pool.take(view.len() * self.dtype.size())?;
+        view.copy_to(&mut memory);
+        StridedView::from_buffer(memory.freeze(), self.dtype, view.shape())
     }
 
     /// Forgets tiles, those first that were not used for the longest time, until so many bytes more may be kept.
