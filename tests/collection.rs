@@ -142,6 +142,8 @@ fn a_shuffle_and_a_box_are_of_all_rows() {
     let part = shuffled.clone().shard(1, 3).unwrap().head(100);
     assert_eq!(part.windows(0..100).unwrap(), shuffled.windows(count / 3..count / 3 + 100).unwrap());
     assert_eq!(rows(part.reader().unwrap()).len(), 100);
+    assert_eq!(part.window(7).unwrap(), Some(order.get(count / 3 + 7)));
+    assert_eq!((part.window(100).unwrap(), tiles.window(5).unwrap()), (None, Some(5)));
     let box_of = |tiles: PatchCollection| tiles.within([("y", 1..3), ("x", 0..2)]);
     let inside = box_of(tiles.clone()).unwrap();
     let starts = tiles.select(["window", "y", "x"]).unwrap();

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use numpy::{PyArray1, PyReadonlyArray1};
+use pyo3::exceptions::{PyIndexError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyCapsule;
 use windrow::collection::{PatchCollection, Skipped};
@@ -39,7 +40,11 @@ pub struct Collection {
 
 impl Collection {
     /// What `make` makes of the table. It may read the headers of all images.
-    fn then(&self, py: Python<'_>, make: impl FnOnce(PatchCollection) -> Result<PatchCollection> + Send) -> PyResult<Self> {
+    fn then(
+        &self,
+        py: Python<'_>,
+        make: impl FnOnce(PatchCollection) -> Result<PatchCollection> + Send,
+    ) -> PyResult<Self> {
         let tiles = if is_forked() { self.tiles.clone().prefetch(0) } else { self.tiles.clone() };
         let tiles = py.detach(|| make(tiles)).map_err(to_py)?;
         Ok(Self { tiles, skipped: Mutex::default() })
@@ -121,6 +126,14 @@ impl Collection {
     /// The same rows, read in so many bytes.
     fn max_memory(&self, py: Python<'_>, bytes: u64) -> PyResult<Self> {
         self.then(py, |tiles| tiles.max_memory(bytes))
+    }
+
+    /// The numbers in the column `window` of these rows, counted from 0.
+    fn ids<'py>(&self, py: Python<'py>, rows: PyReadonlyArray1<'_, u64>) -> PyResult<Bound<'py, PyArray1<u64>>> {
+        let rows = rows.as_slice()?;
+        let ids = py.detach(|| rows.iter().map(|&row| self.tiles.window(row)).collect::<Result<Option<Vec<_>>>>());
+        let ids = ids.map_err(to_py)?.ok_or_else(|| PyIndexError::new_err("a row that the table does not have"))?;
+        Ok(PyArray1::from_vec(py, ids))
     }
 
     /// The images.

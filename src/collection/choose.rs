@@ -50,7 +50,8 @@ impl Chosen {
         at(self.starts[image])..at(self.starts[image + 1])
     }
 
-    fn id(&self, row: u64) -> u64 {
+    /// The number of a row of the choice.
+    pub(super) fn id(&self, row: u64) -> u64 {
         self.selection.id(self.rows.start + row)
     }
 

@@ -440,6 +440,16 @@ impl PatchCollection {
         Ok(CollectionTaker::new(self.plan.clone(), self.cache_bytes))
     }
 
+    /// The number that the column `window` has in row `row` of this collection, counted from 0; `None` if there are fewer
+    /// rows.
+    ///
+    /// # Errors
+    /// As [`num_rows`](Self::num_rows).
+    pub fn window(&self, row: u64) -> Result<Option<u64>> {
+        let id = || self.chosen.as_ref().map_or(row, |chosen| chosen.id(row));
+        Ok((row < self.num_rows()?).then(id))
+    }
+
     /// The numbers of the rows from one of this collection to another.
     ///
     /// # Errors
