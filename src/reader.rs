@@ -46,7 +46,7 @@ enum Intake {
     /// Band by band, each with the windows of a batch.
     Bands(Feed),
     /// Window by window, as they lie in a file: the batch is made where it is read.
-    Taker(PatchTaker),
+    Taker(Box<PatchTaker>),
 }
 
 /// What is prepared on the reader's own thread: the rows of a batch, and the bands that hold their pixels.
@@ -143,7 +143,8 @@ impl PatchReader {
         let (feed, prefetch) = if selection.is_all() || plan.is_resident() {
             (Intake::Bands(Feed::open(&*plan.source, &encoder, hull.clone(), &pool)?), prefetch)
         } else {
-            (Intake::Taker(PatchTaker::new(&*plan.source, encoder.clone(), plan.cache_bytes)?), plan.flying())
+            let taker = PatchTaker::new(&*plan.source, encoder.clone(), plan.cache_bytes)?;
+            (Intake::Taker(Box::new(taker)), plan.flying())
         };
         let threads = rayon::current_num_threads().saturating_sub(1).max(1);
         let kitchen = Arc::new(Kitchen { encoder, selection, pool, threads, queue: Mutex::default() });

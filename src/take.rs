@@ -114,7 +114,8 @@ pub(crate) fn gather(
     let mut values = pool.take(bytes)?;
     let Access { bands, tiles } = access;
     let rise = ids.is_sorted();
-    if !ids.is_empty() && !bands.is_whole() && !(rise && has_a_line(grid, ids)) {
+    let forward_anyhow = ids.is_empty() || bands.is_whole() || (rise && has_a_line(grid, ids));
+    if !forward_anyhow {
         let groups = Groups::of(grid, tiles, ids);
         match groups.way(grid, bands, tiles, rise) {
             Way::Bands => {}

@@ -196,7 +196,7 @@ impl PatchCollection {
         /// Images that are looked at together.
         const SOME: usize = 1 << 12;
         let axes: Vec<_> = axes.into_iter().collect();
-        let (_, said) = self.plan.first.windows_within(axes.clone())?;
+        let (_, step) = self.plan.first.windows_within(axes.clone())?;
         let count = self.num_rows()?;
         let Chosen { selection, rows, starts, .. } = self.chosen()?;
         selection.check_unshuffled("within")?;
@@ -233,7 +233,7 @@ impl PatchCollection {
             }
         }
         let rows = rows.start..rows.start + count;
-        let selection = selection.retain(rows, set.finish()?, "within", Step::Within { axes: said })?;
+        let selection = selection.retain(rows, set.finish()?, "within", step)?;
         let count = selection.len();
         self.choose(selection, 0..count)
     }

@@ -200,16 +200,15 @@ impl PatchScan {
     /// If the window slides over no such axis, or over one that is named twice; if the rows are shuffled already, or the
     /// layout is `columns`.
     pub fn within<'a>(&self, axes: impl IntoIterator<Item = (&'a str, Range<i64>)>) -> Result<Self> {
-        let (set, said) = self.windows_within(axes)?;
-        let step = Step::Within { axes: said };
+        let (set, step) = self.windows_within(axes)?;
         self.choose(self.0.selection.retain(self.rows(), set, "within", step)?)
     }
 
-    /// The windows of the grid that start in a box, and what it is.
+    /// The windows of the grid that start in a box, and what is said of them.
     pub(crate) fn windows_within<'a>(
         &self,
         axes: impl IntoIterator<Item = (&'a str, Range<i64>)>,
-    ) -> Result<(IdSet, Vec<(String, i64, i64)>)> {
+    ) -> Result<(IdSet, Step)> {
         let grid = self.grid();
         let mut places: Vec<_> = grid.sliding().map(|axis| 0..axis.count).collect();
         let mut said: Vec<(String, i64, i64)> = Vec::new();
@@ -246,7 +245,7 @@ impl PatchScan {
                 *i = range.start;
             }
         }
-        Ok((set.finish()?, said))
+        Ok((set.finish()?, Step::Within { axes: said }))
     }
 
     /// The rows of another choice.
