@@ -39,6 +39,7 @@ pub mod fuzzing;
 mod groups;
 mod jobs;
 mod matrix;
+mod named;
 #[cfg(any(feature = "cli", feature = "datafusion"))]
 mod parse;
 #[cfg(feature = "polars")]

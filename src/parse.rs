@@ -36,16 +36,13 @@ impl SpecText<'_> {
         }
         let padding = [("pad", self.pad), ("pad-mode", self.pad_mode), ("pad-value", self.pad_value)];
         let given = padding.iter().find(|(_, value)| value.is_some());
-        spec.edge = match (self.edge, given) {
-            (Some("pad"), _) | (None, Some(_)) => Edge::Pad,
+        spec.edge = match (self.edge.map(str::parse).transpose()?, given) {
+            (Some(edge), None) | (Some(edge @ Edge::Pad), _) => edge,
             (Some(edge), Some((name, _))) => {
-                return Err(Error::argument("edge", format!("--{name} goes with --edge pad, not with {edge:?}")));
+                return Err(Error::argument("edge", format!("--{name} goes with --edge pad, not with {edge}")));
             }
-            (None | Some("drop"), None) => Edge::Drop,
-            (Some("shift"), None) => Edge::Shift,
-            (Some(other), None) => {
-                return Err(Error::argument("edge", format!("{other:?} is not one of drop, shift, pad")));
-            }
+            (None, Some(_)) => Edge::Pad,
+            (None, None) => Edge::default(),
         };
         if let Some(pad) = self.pad {
             spec.pad = pads(pad)?;

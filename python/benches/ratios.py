@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,16 +19,7 @@ import polars as pl
 import pyarrow as pa
 
 import windrow as wr
-
-
-def best(work: Callable[[], Any], times: int = 3) -> float:
-    """Seconds of the fastest of several runs."""
-    seconds = []
-    for _ in range(times):
-        start = time.perf_counter()
-        work()
-        seconds.append(time.perf_counter() - start)
-    return min(seconds)
+from timing import best
 
 
 def peak() -> float:

@@ -8,23 +8,11 @@ SIDE is that of the image whose windows are masked and shuffled; the one that is
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
 import windrow as wr
-
-
-def best(work: Callable[[], Any], times: int = 3) -> float:
-    """Seconds of the fastest of several runs."""
-    seconds = []
-    for _ in range(times):
-        start = time.perf_counter()
-        work()
-        seconds.append(time.perf_counter() - start)
-    return min(seconds)
+from timing import best
 
 
 def drain(s: wr.Scan) -> None:

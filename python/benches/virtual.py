@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -21,19 +20,10 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "2")
 import numpy as np
 
 import windrow as wr
+from timing import best
 
 #: Bytes that a block of a sum has.
 BLOCK = 64 << 20
-
-
-def best(work: Callable[[], Any], times: int = 3) -> float:
-    """Seconds of the fastest of several runs."""
-    seconds = []
-    for _ in range(times):
-        start = time.perf_counter()
-        work()
-        seconds.append(time.perf_counter() - start)
-    return min(seconds)
 
 
 def pss() -> int:

@@ -1,9 +1,8 @@
 //! What a table of windows is, as Python says it: the options that every image of a collection shares.
 
-use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use windrow::source::OpenOptions;
-use windrow::{AnySource, Coords, DType, Edge, Layout, Nodata, Pads, PatchScan, ScanBuilder, WindowSpec, Wrap};
+use windrow::{AnySource, Coords, DType, Layout, Nodata, Pads, PatchScan, ScanBuilder, WindowSpec, Wrap};
 
 use crate::error::to_py;
 use crate::options::{Axis, Mark, Number};
@@ -61,7 +60,7 @@ impl TryFrom<TableOptions> for Table {
                 window_shape: options.window_shape,
                 step: options.step,
                 dilation: options.dilation,
-                edge: edge_of(&options.edge)?,
+                edge: options.edge.parse().map_err(to_py)?,
                 pad: options.pad.map(Pads),
                 pad_mode: options.pad_mode.parse().map_err(to_py)?,
                 pad_value: options.pad_value.into(),
@@ -118,15 +117,6 @@ impl Table {
             Some(nodata) => builder.nodata(nodata),
             None => builder,
         }
-    }
-}
-
-fn edge_of(name: &str) -> PyResult<Edge> {
-    match name {
-        "drop" => Ok(Edge::Drop),
-        "shift" => Ok(Edge::Shift),
-        "pad" => Ok(Edge::Pad),
-        other => Err(PyValueError::new_err(format!("edge: {other:?} is not one of drop, shift, pad"))),
     }
 }
 

@@ -1,8 +1,5 @@
 //! Labels: a value, or a patch, of another array for every window.
 
-use std::fmt;
-use std::str::FromStr;
-
 use arrow_array::ArrayRef;
 use arrow_buffer::{BooleanBuffer, Buffer, NullBuffer};
 use arrow_schema::Field;
@@ -12,9 +9,10 @@ use super::gather::Gather;
 use super::nodata::Marker;
 use super::tensor;
 use crate::dtype::with_pixel;
+use crate::named::named;
 use crate::rows::Rows;
 use crate::source::Band;
-use crate::{AnySource, BufferPool, DType, Error, Grid, PadMode, Pixel, Result, Segment};
+use crate::{AnySource, BufferPool, DType, Grid, PadMode, Pixel, Result, Segment};
 
 /// What of the labels in a window is its label.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -31,37 +29,7 @@ pub enum LabelAt {
     Patch,
 }
 
-impl LabelAt {
-    /// All of them.
-    pub const ALL: [LabelAt; 4] = [LabelAt::Center, LabelAt::Majority, LabelAt::Mean, LabelAt::Patch];
-
-    /// The name that users type.
-    pub const fn name(self) -> &'static str {
-        match self {
-            LabelAt::Center => "center",
-            LabelAt::Majority => "majority",
-            LabelAt::Mean => "mean",
-            LabelAt::Patch => "patch",
-        }
-    }
-}
-
-impl fmt::Display for LabelAt {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for LabelAt {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        LabelAt::ALL.into_iter().find(|at| at.name() == text).ok_or_else(|| {
-            let names = LabelAt::ALL.map(LabelAt::name).join(", ");
-            Error::argument("label_at", format!("{text:?} is not one of {names}"))
-        })
-    }
-}
+named! { LabelAt, "label_at": Center = "center", Majority = "majority", Mean = "mean", Patch = "patch" }
 
 /// The labels of the windows of a grid.
 #[derive(Clone, Debug)]

@@ -1,15 +1,15 @@
 //! Where the middles of windows lie on the map: arithmetic on where they start.
 
-use std::str::FromStr;
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, Float64Array};
 use arrow_buffer::ScalarBuffer;
 
 use super::coords::fill_starts;
+use crate::named::named;
 use crate::rows::Rows;
 use crate::source::Georeference;
-use crate::{BufferPool, Error, Grid, Result};
+use crate::{BufferPool, Grid, Result};
 
 /// Which coordinates a table has, unless its columns are named.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -22,17 +22,7 @@ pub enum Coords {
     Map,
 }
 
-impl FromStr for Coords {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        match text {
-            "pixel" => Ok(Coords::Pixel),
-            "map" => Ok(Coords::Map),
-            _ => Err(Error::argument("coords", format!("{text:?} is not one of pixel, map"))),
-        }
-    }
-}
+named! { Coords, "coords": Pixel = "pixel", Map = "map" }
 
 /// Rows whose starts are looked up together: what stays in the first cache.
 const STEP: usize = 512;

@@ -18,9 +18,7 @@ mod tables;
 mod tensor;
 mod transposed;
 
-use std::fmt;
 use std::ops::Range;
-use std::str::FromStr;
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, FixedSizeBinaryArray, Float64Array, RecordBatch, RecordBatchOptions};
@@ -44,9 +42,10 @@ pub(crate) use tensor::{flat_type, nested_type};
 pub(crate) use transposed::ColumnFiller;
 
 use crate::feed::Slab;
+use crate::named::named;
 use crate::rows::Rows;
 use crate::source::Band;
-use crate::{BufferPool, DType, Error, Grid, Result, StridedView};
+use crate::{BufferPool, DType, Grid, Result, StridedView};
 
 /// How the pixels of a patch are held.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -64,37 +63,7 @@ pub enum Layout {
     Columns,
 }
 
-impl Layout {
-    /// Every layout.
-    pub const ALL: [Layout; 4] = [Layout::Tensor, Layout::FixedShapeTensor, Layout::Binary, Layout::Columns];
-
-    /// The name that users type.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Layout::Tensor => "tensor",
-            Layout::FixedShapeTensor => "fixed-shape-tensor",
-            Layout::Binary => "binary",
-            Layout::Columns => "columns",
-        }
-    }
-}
-
-impl fmt::Display for Layout {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Layout {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        Layout::ALL.into_iter().find(|layout| layout.name() == text).ok_or_else(|| {
-            let names = Layout::ALL.map(Layout::name).join(", ");
-            Error::argument("layout", format!("{text:?} is not one of {names}"))
-        })
-    }
-}
+named! { Layout, "layout": Tensor = "tensor", FixedShapeTensor = "fixed-shape-tensor", Binary = "binary", Columns = "columns" }
 
 /// A column of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -1,9 +1,6 @@
 //! What becomes of a cell that several windows cover, and where a value lies in the image.
 
-use std::fmt;
-use std::str::FromStr;
-
-use crate::{Error, Result};
+use crate::named::named;
 
 /// What a cell becomes that several windows cover.
 ///
@@ -48,25 +45,19 @@ pub enum Blend {
     Hann,
 }
 
+named! {
+    Blend, "blend":
+    Mean = "mean",
+    Sum = "sum",
+    Max = "max",
+    Min = "min",
+    Last = "last",
+    CenterCrop = "center-crop",
+    Gaussian = "gaussian",
+    Hann = "hann",
+}
+
 impl Blend {
-    /// Every one.
-    pub const ALL: [Blend; 8] =
-        [Blend::Mean, Blend::Sum, Blend::Max, Blend::Min, Blend::Last, Blend::CenterCrop, Blend::Gaussian, Blend::Hann];
-
-    /// The name that users type.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Blend::Mean => "mean",
-            Blend::Sum => "sum",
-            Blend::Max => "max",
-            Blend::Min => "min",
-            Blend::Last => "last",
-            Blend::CenterCrop => "center-crop",
-            Blend::Gaussian => "gaussian",
-            Blend::Hann => "hann",
-        }
-    }
-
     /// Whether the cells of a window count by their place in it.
     pub(super) fn is_weighted(self) -> bool {
         matches!(self, Blend::Gaussian | Blend::Hann)
@@ -84,23 +75,6 @@ impl Blend {
             _ => 1.0,
         };
         (0..window).map(weight).collect()
-    }
-}
-
-impl fmt::Display for Blend {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Blend {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        Blend::ALL.into_iter().find(|blend| blend.name() == text).ok_or_else(|| {
-            let names = Blend::ALL.map(Blend::name).join(", ");
-            Error::argument("blend", format!("{text:?} is not one of {names}"))
-        })
     }
 }
 
@@ -130,36 +104,7 @@ pub enum At {
     Center,
 }
 
-impl At {
-    /// Every one.
-    pub const ALL: [At; 3] = [At::Patch, At::Grid, At::Center];
-
-    /// The name that users type.
-    pub const fn name(self) -> &'static str {
-        match self {
-            At::Patch => "patch",
-            At::Grid => "grid",
-            At::Center => "center",
-        }
-    }
-}
-
-impl fmt::Display for At {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for At {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        At::ALL.into_iter().find(|at| at.name() == text).ok_or_else(|| {
-            let names = At::ALL.map(At::name).join(", ");
-            Error::argument("at", format!("{text:?} is not one of {names}"))
-        })
-    }
-}
+named! { At, "at": Patch = "patch", Grid = "grid", Center = "center" }
 
 #[cfg(test)]
 mod tests {

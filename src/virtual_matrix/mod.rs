@@ -62,8 +62,8 @@ mod uffd;
 mod backing;
 
 use std::fmt;
-use std::str::FromStr;
 
+use crate::named::named;
 use crate::scan::Plan;
 use crate::{DType, Error, PatchScan, Result};
 
@@ -88,47 +88,9 @@ pub enum Backing {
     Fault,
 }
 
-impl Backing {
-    /// Every backing.
-    pub const ALL: [Backing; 2] = [Backing::Alias, Backing::Fault];
+named! { Backing, "backing": Alias = "alias", Fault = "fault" }
 
-    /// The name that users type.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Backing::Alias => "alias",
-            Backing::Fault => "fault",
-        }
-    }
-}
-
-impl fmt::Display for Backing {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Backing {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        Backing::ALL.into_iter().find(|backing| backing.name() == text).ok_or_else(|| {
-            let names = Backing::ALL.map(Backing::name).join(", ");
-            Error::argument("backing", format!("{text:?} is not one of {names}"))
-        })
-    }
-}
-
-impl FromStr for Order {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        match text {
-            "C" => Ok(Order::C),
-            "F" => Ok(Order::F),
-            _ => Err(Error::argument("order", format!("{text:?} is not one of C, F"))),
-        }
-    }
-}
+named! { Order, "order": C = "C", F = "F" }
 
 /// What a [`VirtualMatrix`] is to be.
 #[derive(Clone, Debug)]

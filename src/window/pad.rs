@@ -1,11 +1,8 @@
 //! Padding without a padded array: where the pixel at a position outside of the array is taken from.
 
-use std::fmt;
-use std::str::FromStr;
-
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result};
+use crate::named::named;
 
 /// What stands outside of the array, under `np.pad`'s names. For an axis `a b c d`:
 ///
@@ -34,22 +31,16 @@ pub enum PadMode {
     Wrap,
 }
 
+named! {
+    PadMode, "pad_mode":
+    Constant = "constant",
+    Edge = "edge",
+    Reflect = "reflect",
+    Symmetric = "symmetric",
+    Wrap = "wrap",
+}
+
 impl PadMode {
-    /// Every mode.
-    pub const ALL: [PadMode; 5] =
-        [PadMode::Constant, PadMode::Edge, PadMode::Reflect, PadMode::Symmetric, PadMode::Wrap];
-
-    /// `np.pad`'s name.
-    pub const fn name(self) -> &'static str {
-        match self {
-            PadMode::Constant => "constant",
-            PadMode::Edge => "edge",
-            PadMode::Reflect => "reflect",
-            PadMode::Symmetric => "symmetric",
-            PadMode::Wrap => "wrap",
-        }
-    }
-
     /// The pixel of an axis of length `n > 0` that stands at `position`; `None` for a constant outside of the axis.
     pub fn source(self, position: i64, n: u64) -> Option<u64> {
         if position >= 0 && (position as u64) < n {
@@ -99,23 +90,6 @@ impl PadMode {
             }
         }
         hull
-    }
-}
-
-impl fmt::Display for PadMode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for PadMode {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        PadMode::ALL.into_iter().find(|mode| mode.name() == text).ok_or_else(|| {
-            let names = PadMode::ALL.map(PadMode::name).join(", ");
-            Error::argument("pad_mode", format!("{text:?} is not one of {names}"))
-        })
     }
 }
 

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::pad::{PadMode, Pads};
 use crate::Scalar;
+use crate::named::named;
 
 /// A sliding window, as the user describes it.
 ///
@@ -136,6 +137,8 @@ pub enum Edge {
     /// The array is extended by [`WindowSpec::pad`] pixels of [`WindowSpec::pad_mode`].
     Pad,
 }
+
+named! { Edge, "edge": Drop = "drop", Shift = "shift", Pad = "pad" }
 
 /// An axis, by name or by number.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

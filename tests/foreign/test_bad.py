@@ -386,7 +386,12 @@ def interrupted(out: Path, *signals: signal.Signals | float, args: list[str] = L
     """Starts a long export, waits until it writes, sends signals and sleeps between; its exit code and its words."""
     before = os.listdir(out.parent)
     command = [WINDROW, "export", PHOTOGRAPH, "-q", "-o", out, *args]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as run:
+
+    def heard() -> None:
+        # Who runs the tests may ignore it (nohup), and the program would too.
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, preexec_fn=heard) as run:
         deadline = time.monotonic() + 5
         # A file without a name would be as good: then the deadline is what is waited for.
         while os.listdir(out.parent) == before and time.monotonic() < deadline:

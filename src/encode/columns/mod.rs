@@ -25,8 +25,9 @@ pub(crate) use planes::slices;
 pub(crate) use planes::{PlaneAxis, copy_plane, next_phase};
 
 use super::{Column, Encoder};
+use crate::named::named;
 use crate::source::Band;
-use crate::{BufferPool, DType, Error, Grid, Result};
+use crate::{BufferPool, DType, Grid, Result};
 
 /// What tells rows that wrap around the end of a line from windows, in [`Layout::Columns`](super::Layout::Columns).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -39,17 +40,7 @@ pub enum Wrap {
     Column,
 }
 
-impl std::str::FromStr for Wrap {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        match text {
-            "null" => Ok(Wrap::Null),
-            "column" => Ok(Wrap::Column),
-            _ => Err(Error::argument("wrap", format!("{text:?} is not one of null, column"))),
-        }
-    }
-}
+named! { Wrap, "wrap": Null = "null", Column = "column" }
 
 /// The name of the column of a pixel: `p_0_1`, an index an axis.
 pub(crate) fn name(shape: &[u64], pixel: usize) -> String {
