@@ -38,6 +38,17 @@ impl Feed {
         Ok(feed)
     }
 
+    /// Whether what holds the windows `windows` is another piece, and so large that nobody should hold the last one
+    /// meanwhile.
+    pub(crate) fn lets_go(&self, encoder: &Encoder, windows: &Range<u64>) -> bool {
+        let goes = |bands: &Option<Bands>, grid: &Grid| {
+            let lead = grid.sliding_axes()[0];
+            bands.as_ref().is_some_and(|bands| bands.is_heavy() && bands.moves(&grid.region(windows.clone()).0[lead]))
+        };
+        goes(&self.image, &encoder.grid)
+            || encoder.labels.as_ref().is_some_and(|labels| goes(&self.labels, &labels.grid))
+    }
+
     /// What holds the windows `windows`, of which there is at least one.
     pub(crate) fn slab(&mut self, encoder: &Encoder, windows: Range<u64>) -> Result<Slab> {
         let band = |bands: &mut Option<Bands>, grid: &Grid| {

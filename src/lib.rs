@@ -15,6 +15,8 @@
 //! back, from values of windows to an image.
 
 mod boxes;
+#[cfg(feature = "cloud")]
+mod bucket;
 mod buffer;
 #[cfg(feature = "cli")]
 pub mod cli;
@@ -34,6 +36,7 @@ pub mod folder;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
+mod groups;
 mod jobs;
 mod matrix;
 mod named;

@@ -8,7 +8,8 @@ use crate::feed::Feed;
 use crate::rows::{Rows, Selection};
 use crate::scan::Plan;
 use crate::source::Band;
-use crate::{BufferPool, Error, Result, take};
+use crate::take::{self, Access};
+use crate::{BufferPool, Error, Result};
 
 /// The patches of a [`PatchScan`](crate::PatchScan) as matrices in column-major (Fortran) order: a row a window, a
 /// column a pixel, each column contiguous. scikit-learn's trees and linear models are trained on these without another
@@ -34,14 +35,23 @@ use crate::{BufferPool, Error, Result, take};
 ///
 /// # Memory
 /// The caller's, a band of the source, and a column where pixels are converted. If the rows are no neighbours, also 1 MiB
-/// of rows of an array in memory, or of a file the rows of a matrix once more.
+/// of rows of an array in memory, or of a file the rows of a matrix once more and
+/// [what is kept of it](crate::ScanBuilder::cache_bytes).
 pub struct MatrixReader {
     encoder: Arc<Encoder>,
     selection: Selection,
     resident: bool,
-    feed: Feed,
+    pixels: Pixels,
     pool: BufferPool,
     rows: Range<u64>,
+}
+
+/// How pixels come.
+enum Pixels {
+    /// Band by band.
+    Forward(Feed),
+    /// Window by window; none if no row is left.
+    Anywhere(Option<Access>),
 }
 
 /// Bytes of rows that are gathered before they are dealt to the columns.
@@ -56,8 +66,13 @@ impl MatrixReader {
         let encoder = Encoder { columns: vec![Column::Patch], nodata: None, ..(*plan.encoder).clone() };
         let pool = BufferPool::new(4);
         let feed = Feed::open(&*plan.source, &encoder, plan.hull(), &pool)?;
+        let pixels = if plan.selection.is_all() {
+            Pixels::Forward(feed)
+        } else {
+            Pixels::Anywhere(feed.image.map(|bands| Access::new(&*plan.source, bands, &pool, plan.cache_bytes)))
+        };
         let (encoder, selection, rows) = (Arc::new(encoder), plan.selection.clone(), plan.rows.clone());
-        Ok(Self { encoder, selection, resident: plan.source.info().resident, feed, pool, rows })
+        Ok(Self { encoder, selection, resident: plan.source.info().resident, pixels, pool, rows })
     }
 
     /// Bytes of one row.
@@ -82,8 +97,8 @@ impl MatrixReader {
         let out = &mut out[..count * self.encoder.patch_bytes()];
         if count == 0 {
             // Nothing is left.
-        } else if self.selection.is_all() {
-            let slab = self.feed.slab(&self.encoder, rows.clone())?;
+        } else if let Pixels::Forward(feed) = &mut self.pixels {
+            let slab = feed.slab(&self.encoder, rows.clone())?;
             if let Some(band) = &slab.image {
                 self.encoder.fill_columns(band, rows, out, &self.pool)?;
             }
@@ -97,14 +112,14 @@ impl MatrixReader {
 
     /// Gathers windows anywhere row by row, and deals their pixels to the columns.
     fn deal(&mut self, ids: &[u64], out: &mut [u8]) -> Result<()> {
-        let Some(bands) = &mut self.feed.image else { return Ok(()) };
+        let Pixels::Anywhere(Some(image)) = &mut self.pixels else { return Ok(()) };
         let (encoder, pool) = (&*self.encoder, &self.pool);
         let (patch, size) = (encoder.patch_bytes(), encoder.out_dtype().size());
         // A file is read forward once.
         let piece = if self.resident { (PIECE_BYTES / patch).max(1) } else { ids.len() };
         for (i, some) in ids.chunks(piece).enumerate() {
             let fill = |band: &Band, rows: &Rows<'_>, out: &mut [u8]| encoder.fill(band, rows, out, pool);
-            let made = take::gather(bands, &encoder.grid, &Rows::of(some), patch, pool, fill)?;
+            let made = take::gather(image, &encoder.grid, &Rows::of(some), patch, pool, fill)?;
             for (pixel, column) in out.chunks_exact_mut(ids.len() * size).enumerate() {
                 let column = &mut column[i * piece * size..][..some.len() * size];
                 let cells = made.chunks_exact(patch).map(|row| &row[pixel * size..(pixel + 1) * size]);

@@ -32,7 +32,13 @@ pub struct PatchReader {
     batch_rows: u64,
     prefetch: usize,
     /// The batches to come, in order.
-    coming: VecDeque<Receiver<Result<RecordBatch>>>,
+    coming: VecDeque<Coming>,
+}
+
+/// A batch on its way.
+enum Coming {
+    Later(Receiver<Result<RecordBatch>>),
+    Here(Result<RecordBatch>),
 }
 
 /// How pixels come.
@@ -40,7 +46,7 @@ enum Intake {
     /// Band by band, each with the windows of a batch.
     Bands(Feed),
     /// Window by window, as they lie in a file: the batch is made where it is read.
-    Taker(PatchTaker),
+    Taker(Box<PatchTaker>),
 }
 
 /// What is prepared on the reader's own thread: the rows of a batch, and the bands that hold their pixels.
@@ -137,7 +143,8 @@ impl PatchReader {
         let (feed, prefetch) = if selection.is_all() || plan.is_resident() {
             (Intake::Bands(Feed::open(&*plan.source, &encoder, hull.clone(), &pool)?), prefetch)
         } else {
-            (Intake::Taker(PatchTaker::new(&*plan.source, encoder.clone())?), plan.flying())
+            let taker = PatchTaker::new(&*plan.source, encoder.clone(), plan.cache_bytes)?;
+            (Intake::Taker(Box::new(taker)), plan.flying())
         };
         let threads = rayon::current_num_threads().saturating_sub(1).max(1);
         let kitchen = Arc::new(Kitchen { encoder, selection, pool, threads, queue: Mutex::default() });
@@ -182,8 +189,14 @@ impl PatchReader {
     }
 
     fn order(&mut self) {
+        let rows = self.rows.start..self.rows.start.saturating_add(self.batch_rows).min(self.rows.end);
+        if let Intake::Bands(feed) = &self.feed
+            && feed.lets_go(&self.kitchen.encoder, &rows)
+        {
+            self.settle();
+        }
         let (sender, receiver) = sync_channel(1);
-        self.coming.push_back(receiver);
+        self.coming.push_back(Coming::Later(receiver));
         match caught(|| self.job()) {
             Ok(job) => self.kitchen.order(job, sender),
             Err(error) => {
@@ -204,13 +217,25 @@ impl PatchReader {
         while self.coming.len() < self.prefetch && !self.rows.is_empty() {
             self.order();
         }
-        let coming = self.coming.pop_front()?;
-        let batch = self.wait(&coming);
+        let batch = match self.coming.pop_front()? {
+            Coming::Later(coming) => self.wait(&coming),
+            Coming::Here(batch) => batch,
+        };
         // The next one is gathered while the consumer works on this one.
         if batch.is_ok() && !self.rows.is_empty() {
             self.order();
         }
         Some(batch)
+    }
+
+    /// Waits for all batches that were ordered: none of them reads from a band any more.
+    fn settle(&mut self) {
+        for mut coming in std::mem::take(&mut self.coming) {
+            if let Coming::Later(later) = &coming {
+                coming = Coming::Here(self.wait(later));
+            }
+            self.coming.push_back(coming);
+        }
     }
 
     /// Waits for a batch, and makes those that nobody works on meanwhile: it may be among them, and if this is a thread

@@ -7,8 +7,9 @@ use arrow_buffer::Buffer;
 
 use crate::encode::{Encoder, Gathered, Layout};
 use crate::feed::Feed;
+use crate::groups::Groups;
 use crate::rows::Rows;
-use crate::source::{Band, Bands, Source};
+use crate::source::{Band, Bands, Source, Tiles};
 use crate::{BufferPool, Error, Grid, Result};
 
 /// Random access to the windows of a [`PatchScan`](crate::PatchScan): for samples, shuffles, and engines that know
@@ -26,23 +27,42 @@ use crate::{BufferPool, Error, Grid, Result};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// It keeps the source open, and a band of it. Files are read in the order of the ids, forward, so that sorted ids (or
-/// few calls with many ids) decode every chunk once a call at most.
+/// It keeps the source open. Ids that rise and want about all that lies between them are read forward, band by band. Of
+/// others those in one tile or chunk of the source are gathered together, and tiles are kept in
+/// [so many bytes](crate::ScanBuilder::cache_bytes): each is decoded once a call, and not again as long as it is kept. An
+/// image that is no larger than that is read once if much of it is wanted.
 pub struct PatchTaker {
     encoder: Arc<Encoder>,
-    feed: Feed,
+    image: Option<Access>,
+    labels: Option<Access>,
     pool: BufferPool,
 }
 
+/// A source for windows anywhere: by bands of it, or by tiles.
+pub(crate) struct Access {
+    bands: Bands,
+    tiles: Tiles,
+}
+
+impl Access {
+    pub(crate) fn new(source: &dyn Source, bands: Bands, pool: &BufferPool, cache: u64) -> Self {
+        Self { bands, tiles: Tiles::new(source.info(), pool, cache) }
+    }
+}
+
 impl PatchTaker {
-    pub(crate) fn new(source: &dyn Source, encoder: Arc<Encoder>) -> Result<Self> {
+    /// Keeps about `cache` bytes of tiles.
+    pub(crate) fn new(source: &dyn Source, encoder: Arc<Encoder>, cache: u64) -> Result<Self> {
         if encoder.layout == Layout::Columns {
             let message = "single windows are no slices of the source: expected layout tensor or binary";
             return Err(Error::argument("layout", message));
         }
         let pool = BufferPool::new(encoder.columns.len() + 6);
-        let feed = Feed::open(source, &encoder, 0..encoder.grid.windows(), &pool)?;
-        Ok(Self { encoder, feed, pool })
+        let Feed { image, labels } = Feed::open(source, &encoder, 0..encoder.grid.windows(), &pool)?;
+        let image = image.map(|bands| Access::new(source, bands, &pool, cache));
+        let of_labels = |bands| encoder.labels.as_ref().map(|labels| Access::new(&*labels.source, bands, &pool, cache));
+        let labels = labels.and_then(of_labels);
+        Ok(Self { encoder, image, labels, pool })
     }
 
     /// The table of the windows with these ids, in their order; an id may be listed twice.
@@ -54,16 +74,16 @@ impl PatchTaker {
         self.check(&rows)?;
         let (encoder, pool) = (&*self.encoder, &self.pool);
         let mut gathered = Gathered::default();
-        if let Some(bands) = &mut self.feed.image {
+        if let Some(image) = &mut self.image {
             let fill = |band: &Band, rows: &Rows<'_>, out: &mut [u8]| encoder.fill(band, rows, out, pool);
-            gathered.patches = Some(gather(bands, &encoder.grid, &rows, encoder.gathered_bytes(), pool, fill)?);
+            gathered.patches = Some(gather(image, &encoder.grid, &rows, encoder.gathered_bytes(), pool, fill)?);
         } else if encoder.needs_pixels() {
             // There is no window that could have any.
             gathered.patches = Some(pool.take(0)?.freeze());
         }
-        if let (Some(bands), Some(labels)) = (&mut self.feed.labels, &encoder.labels) {
+        if let (Some(access), Some(labels)) = (&mut self.labels, &encoder.labels) {
             let fill = |band: &Band, rows: &Rows<'_>, out: &mut [u8]| labels.fill(band, rows, out, pool);
-            gathered.labels = Some(gather(bands, &labels.grid, &rows, labels.record(), pool, fill)?);
+            gathered.labels = Some(gather(access, &labels.grid, &rows, labels.record(), pool, fill)?);
         } else if encoder.needed_labels().is_some() {
             gathered.labels = Some(pool.take(0)?.freeze());
         }
@@ -95,7 +115,7 @@ impl PatchTaker {
 
 /// What `fill` writes for the windows `rows`, `width` bytes each, in their order.
 pub(crate) fn gather(
-    bands: &mut Bands,
+    access: &mut Access,
     grid: &Grid,
     rows: &Rows<'_>,
     width: usize,
@@ -107,21 +127,65 @@ pub(crate) fn gather(
         Error::too_large("a batch", got, format!("{} bytes", isize::MAX))
     })?;
     let mut values = pool.take(bytes)?;
-    match rows {
-        // A whole array in memory is read in any order as well as in its own.
-        Rows::Ids(ids) if !bands.is_whole() && !ids.is_sorted() => {
-            let mut order: Vec<usize> = (0..ids.len()).collect();
-            order.sort_by_key(|&place| ids[place]);
-            let sorted: Vec<u64> = order.iter().map(|&place| ids[place]).collect();
-            let mut read = pool.take(bytes)?;
-            forward(bands, grid, &Rows::Ids(&sorted), &mut read, &mut fill)?;
-            for (pixels, place) in read.chunks_exact(width).zip(order) {
-                values[place * width..][..width].copy_from_slice(pixels);
-            }
+    let Access { bands, tiles } = access;
+    // A whole array in memory is read in any order as well as in its own.
+    if bands.is_whole() || rows.len() == 0 || has_a_line(grid, rows) {
+        tiles.clear();
+        forward(bands, grid, rows, &mut values, &mut fill)?;
+        return Ok(values.freeze());
+    }
+    let listed: Vec<u64>;
+    let ids = match rows {
+        Rows::Ids(ids) => *ids,
+        Rows::Range(range) => {
+            listed = range.clone().collect();
+            &listed
         }
-        _ => forward(bands, grid, rows, &mut values, &mut fill)?,
+    };
+    let rise = ids.is_sorted();
+    let groups = Groups::of(grid, tiles, ids);
+    match groups.way(grid, bands, tiles, rise) {
+        Way::Bands => tiles.clear(),
+        Way::Whole => {
+            tiles.clear();
+            bands.read_whole()?;
+        }
+        Way::Tiles => {
+            bands.clear();
+            groups.gather(grid, bands.reader(), tiles, width, pool, &mut values, &mut fill)?;
+            return Ok(values.freeze());
+        }
+    }
+    if bands.is_whole() || rise {
+        forward(bands, grid, rows, &mut values, &mut fill)?;
+        return Ok(values.freeze());
+    }
+    let mut order: Vec<usize> = (0..ids.len()).collect();
+    order.sort_by_key(|&place| ids[place]);
+    let sorted: Vec<u64> = order.iter().map(|&place| ids[place]).collect();
+    let mut read = pool.take(bytes)?;
+    forward(bands, grid, &Rows::Ids(&sorted), &mut read, &mut fill)?;
+    for (pixels, place) in read.chunks_exact(width).zip(order) {
+        values[place * width..][..width].copy_from_slice(pixels);
     }
     Ok(values.freeze())
+}
+
+/// How the pixels of some windows are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// Forward, in bands.
+    Bands,
+    /// All of the array, once for this and all that is asked for later.
+    Whole,
+    /// Tile by tile.
+    Tiles,
+}
+
+/// Whether all windows of a line of the grid are among these, one after the other.
+fn has_a_line(grid: &Grid, rows: &Rows<'_>) -> bool {
+    let line = grid.sliding().skip(1).map(|axis| axis.count).product::<u64>();
+    rows.len() as u64 >= line && matches!(rows, Rows::Range(_))
 }
 
 /// Fills windows whose ids rise, as many at a time as one band holds.

@@ -123,6 +123,65 @@ fn a_bad_image_is_an_error_or_told_of() {
 }
 
 #[test]
+fn a_shuffle_and_a_box_are_of_all_rows() {
+    let (folder, paths) = folder();
+    let tiles = PatchCollection::new(paths.clone(), |path| Ok(builder(path)?.batch_rows(1000))).unwrap();
+    let expected = rows(tiles.reader().unwrap());
+    let count = expected.len() as u64;
+    let order = windrow::Permutation::new(count, 7, 3);
+    let shuffled = tiles.clone().shuffle(7, 3).unwrap();
+    for tiles in [shuffled.clone(), shuffled.clone().prefetch(0), shuffled.clone().max_memory(200 << 20).unwrap()] {
+        let got = rows(tiles.reader().unwrap());
+        assert!(got.iter().zip(0..count).all(|(row, at)| *row == expected[order.get(at) as usize]));
+        assert_eq!((got.len() as u64, tiles.num_rows().unwrap()), (count, count));
+    }
+    let reader = shuffled.reader().unwrap();
+    let info = CollectionInfo::from_schema(&reader.schema()).unwrap().unwrap();
+    assert_eq!(info.selection, [windrow::Step::Shuffle { seed: 7, epoch: 3, rows: count }]);
+    // A part of the order, some of it, and its first rows.
+    let part = shuffled.clone().shard(1, 3).unwrap().head(100);
+    assert_eq!(part.windows(0..100).unwrap(), shuffled.windows(count / 3..count / 3 + 100).unwrap());
+    assert_eq!(rows(part.reader().unwrap()).len(), 100);
+    assert_eq!(part.window(7).unwrap(), Some(order.get(count / 3 + 7)));
+    assert_eq!((part.window(100).unwrap(), tiles.window(5).unwrap()), (None, Some(5)));
+    let box_of = |tiles: PatchCollection| tiles.within([("y", 1..3), ("x", 0..2)]);
+    let inside = box_of(tiles.clone()).unwrap();
+    let starts = tiles.select(["window", "y", "x"]).unwrap();
+    let mut wanted = Vec::new();
+    for batch in starts.reader().unwrap() {
+        let batch = batch.unwrap();
+        let column = |name: &str| batch[name].as_primitive::<arrow_array::types::Int64Type>().values().to_vec();
+        for (row, (y, x)) in column("y").into_iter().zip(column("x")).enumerate() {
+            if (1..3).contains(&y) && (0..2).contains(&x) {
+                wanted.push(batch["window"].as_primitive::<UInt64Type>().value(row));
+            }
+        }
+    }
+    assert_eq!(inside.windows(0..inside.num_rows().unwrap()).unwrap(), wanted);
+    let got = rows(inside.reader().unwrap());
+    assert!(got.iter().zip(&wanted).all(|(row, &id)| *row == expected[id as usize]) && got.len() == wanted.len());
+    // Of some rows those in the box, of images with an order of their own too.
+    let some = box_of(tiles.clone().rows(100..count - 100).unwrap()).unwrap();
+    let kept: Vec<_> = wanted.iter().copied().filter(|id| (100..count - 100).contains(id)).collect();
+    assert_eq!(some.windows(0..some.num_rows().unwrap()).unwrap(), kept);
+    let turned = PatchCollection::new(paths.clone(), |path| {
+        let order = builder(path)?.build()?.shuffle(7, 0)?;
+        Ok(builder(path)?.rows_of(&order))
+    });
+    let turned = box_of(turned.unwrap()).unwrap();
+    assert_eq!(turned.num_rows().unwrap(), wanted.len() as u64);
+    assert_eq!(rows(turned.reader().unwrap()).len(), wanted.len());
+    assert!(box_of(shuffled.clone()).unwrap_err().to_string().contains("shuffled already"));
+    let message = tiles.clone().within([("z", 0..1)]).unwrap_err().to_string();
+    assert!(message.contains("slides over y, x"), "{message}");
+    // Rows that were counted, and are no longer there.
+    npy(&folder.path().join("05.npy"), [9, 9], 0);
+    let error = shuffled.reader().unwrap().find_map(Result::err).unwrap().to_string();
+    assert!(error.contains("05.npy") && error.contains("when they were counted"), "{error}");
+    assert!(box_of(tiles).unwrap_err().to_string().contains("the file changed"));
+}
+
+#[test]
 fn rows_by_number_are_those_of_a_reader() {
     let (folder, mut paths) = folder();
     std::fs::write(folder.path().join("20.npy"), "nonsense").unwrap();

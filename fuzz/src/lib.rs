@@ -4,6 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use arrow_array::RecordBatch;
+use arrow_array::cast::AsArray;
 use tempfile::TempDir;
 #[cfg(feature = "parquet")]
 use windrow::folder::{self, FolderOptions};
@@ -53,7 +55,8 @@ pub fn scan(name: &str, bytes: &[u8], options: &OpenOptions) {
     scan_path(&path, options);
 }
 
-/// Scans a file, if it is an image, by windows that overlap and reach outside of it. Errors are one line.
+/// Scans a file, if it is an image, by windows that overlap and reach outside of it: in its order, and some of them in
+/// another, which are the same. Errors are one line.
 pub fn scan_path(path: &Path, options: &OpenOptions) {
     let source = match AnySource::open_with(path, options) {
         Ok(source) => source,
@@ -69,7 +72,7 @@ pub fn scan_path(path: &Path, options: &OpenOptions) {
         return;
     }
     let spec = WindowSpec::new(window).step(2);
-    let scan = match PatchScan::builder(source, spec).layout(Layout::Binary).prefetch(0).build() {
+    let scan = match PatchScan::builder(source, spec).layout(Layout::Binary).prefetch(0).cache_bytes(4096).build() {
         Ok(scan) => scan,
         Err(error) => return check(&error),
     };
@@ -77,14 +80,31 @@ pub fn scan_path(path: &Path, options: &OpenOptions) {
         Ok(reader) => reader,
         Err(error) => return check(&error),
     };
-    let mut rows = 0;
+    let mut rows = Vec::new();
     for batch in reader {
         match batch {
-            Ok(batch) => rows += batch.num_rows() as u64,
+            Ok(batch) => rows.extend(patches(&batch)),
             Err(error) => return check(&error.into()),
         }
     }
-    assert_eq!(rows, scan.num_rows());
+    assert_eq!(rows.len() as u64, scan.num_rows());
+    let mut taker = match scan.taker() {
+        Ok(taker) => taker,
+        Err(error) => return check(&error),
+    };
+    let ids: Vec<_> = (0..rows.len() as u64).rev().step_by(3).take(300).collect();
+    for some in ids.chunks(100) {
+        match taker.take(some) {
+            Ok(batch) => assert!(patches(&batch).into_iter().eq(some.iter().map(|&id| rows[id as usize].clone()))),
+            Err(error) => return check(&error),
+        }
+    }
+}
+
+/// The bytes of each patch.
+fn patches(batch: &RecordBatch) -> Vec<Vec<u8>> {
+    let patches = batch["patch"].as_fixed_size_binary();
+    patches.iter().map(|patch| patch.unwrap_or_default().to_vec()).collect()
 }
 
 fn check(error: &windrow::Error) {

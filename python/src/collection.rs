@@ -3,14 +3,15 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use numpy::{PyArray1, PyReadonlyArray1};
+use pyo3::exceptions::{PyIndexError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyCapsule;
 use windrow::collection::{PatchCollection, Skipped};
 use windrow::sink::ipc::{self, IpcOptions};
 use windrow::sink::parquet::{self, ParquetOptions};
 use windrow::source::OpenOptions;
-use windrow::{AnySource, Result};
+use windrow::{Amount, AnySource, Result};
 
 use crate::batch::{Batches, Patch, Schema};
 use crate::capsule;
@@ -38,6 +39,17 @@ pub struct Collection {
 }
 
 impl Collection {
+    /// What `make` makes of the table. It may read the headers of all images.
+    fn then(
+        &self,
+        py: Python<'_>,
+        make: impl FnOnce(PatchCollection) -> Result<PatchCollection> + Send,
+    ) -> PyResult<Self> {
+        let tiles = if is_forked() { self.tiles.clone().prefetch(0) } else { self.tiles.clone() };
+        let tiles = py.detach(|| make(tiles)).map_err(to_py)?;
+        Ok(Self { tiles, skipped: Mutex::default() })
+    }
+
     /// Starts a pass, in this process.
     fn reader(&self) -> Result<windrow::collection::CollectionReader> {
         // The threads of a process don't come along into its forks.
@@ -76,6 +88,52 @@ impl Collection {
     fn num_rows(&self, py: Python<'_>) -> PyResult<u64> {
         let tiles = if is_forked() { self.tiles.clone().prefetch(0) } else { self.tiles.clone() };
         py.detach(|| tiles.num_rows()).map_err(to_py)
+    }
+
+    /// The rows whose windows start in a box of their image: name, start and end of each axis.
+    fn within(&self, py: Python<'_>, axes: Vec<(String, i64, i64)>) -> PyResult<Self> {
+        let axes = axes.iter().map(|(name, start, end)| (name.as_str(), *start..*end));
+        let axes: Vec<_> = axes.collect();
+        self.then(py, |tiles| tiles.within(axes))
+    }
+
+    /// Some rows: so many, or a share.
+    fn sample(&self, py: Python<'_>, count: Option<u64>, share: f64, seed: u64) -> PyResult<Self> {
+        let amount = count.map_or(Amount::Share(share), Amount::Rows);
+        self.then(py, |tiles| tiles.sample(amount, seed))
+    }
+
+    /// All rows in another order.
+    fn shuffle(&self, py: Python<'_>, seed: u64, epoch: u64) -> PyResult<Self> {
+        self.then(py, |tiles| tiles.shuffle(seed, epoch))
+    }
+
+    /// One part of the rows.
+    fn shard(&self, py: Python<'_>, index: u64, of: u64) -> PyResult<Self> {
+        self.then(py, |tiles| tiles.shard(index, of))
+    }
+
+    /// All but the first rows.
+    fn skip(&self, py: Python<'_>, rows: u64) -> PyResult<Self> {
+        self.then(py, |tiles| tiles.skip(rows))
+    }
+
+    /// The first rows.
+    fn head(&self, py: Python<'_>, rows: u64) -> PyResult<Self> {
+        self.then(py, |tiles| Ok(tiles.head(rows)))
+    }
+
+    /// The same rows, read in so many bytes.
+    fn max_memory(&self, py: Python<'_>, bytes: u64) -> PyResult<Self> {
+        self.then(py, |tiles| tiles.max_memory(bytes))
+    }
+
+    /// The numbers in the column `window` of these rows, counted from 0.
+    fn ids<'py>(&self, py: Python<'py>, rows: PyReadonlyArray1<'_, u64>) -> PyResult<Bound<'py, PyArray1<u64>>> {
+        let rows = rows.as_slice()?;
+        let ids = py.detach(|| rows.iter().map(|&row| self.tiles.window(row)).collect::<Result<Option<Vec<_>>>>());
+        let ids = ids.map_err(to_py)?.ok_or_else(|| PyIndexError::new_err("a row that the table does not have"))?;
+        Ok(PyArray1::from_vec(py, ids))
     }
 
     /// The images.

@@ -82,8 +82,8 @@ type Line = (f64, f64, f64);
 impl Plan {
     #[new]
     #[pyo3(signature = (source, *, window_shape, step, dilation, edge, pad, pad_mode, pad_value, axes, layout, wrap, columns,
-                        coords, dtype, scale, offset, lossy, nodata, labels, label_at, label_nodata, batch_rows, batch_bytes, page,
-                        overview, stack, member, raw))]
+                        coords, dtype, scale, offset, lossy, nodata, labels, label_at, label_nodata, batch_rows, batch_bytes,
+                        cache_bytes, page, overview, stack, member, raw))]
     #[expect(clippy::too_many_arguments, reason = "one an option; the Python side names and documents them")]
     fn new(
         py: Python<'_>,
@@ -110,6 +110,7 @@ impl Plan {
         label_nodata: Option<Mark>,
         batch_rows: Option<u64>,
         batch_bytes: Option<u64>,
+        cache_bytes: Option<u64>,
         page: Option<usize>,
         overview: Option<usize>,
         stack: bool,
@@ -136,6 +137,7 @@ impl Plan {
             nodata,
             batch_rows,
             batch_bytes,
+            cache_bytes,
         };
         let raw = raw.map(str::parse).transpose().map_err(to_py)?;
         let (table, source) =
@@ -165,6 +167,18 @@ impl Plan {
     fn within(&self, axes: Vec<(String, i64, i64)>) -> PyResult<Self> {
         let axes = axes.iter().map(|(name, start, end)| (name.as_str(), *start..*end));
         Ok(self.chosen(self.scan.within(axes).map_err(to_py)?))
+    }
+
+    /// The same rows, read in so many bytes.
+    fn max_memory(&self, bytes: u64) -> PyResult<Self> {
+        let scan = self.scan.max_memory(bytes).map_err(to_py)?;
+        let explain = scan.explain();
+        let within = |builder: &ScanBuilder| {
+            let builder = builder.clone().batch_rows(explain.batch_rows).prefetch(explain.prefetch);
+            // Of what is read forward nothing is kept.
+            if explain.cache_bytes > 0 { builder.cache_bytes(explain.cache_bytes) } else { builder }
+        };
+        Ok(Self { builder: within(&self.builder), bare: self.bare.clone(), scan })
     }
 
     /// Windows in a region.

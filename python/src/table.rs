@@ -30,6 +30,7 @@ pub(crate) struct TableOptions {
     pub(crate) nodata: Option<Mark>,
     pub(crate) batch_rows: Option<u64>,
     pub(crate) batch_bytes: Option<u64>,
+    pub(crate) cache_bytes: Option<u64>,
 }
 
 /// The options, each with its meaning.
@@ -47,6 +48,7 @@ pub(crate) struct Table {
     nodata: Option<Nodata>,
     batch_rows: Option<u64>,
     batch_bytes: Option<u64>,
+    cache_bytes: Option<u64>,
 }
 
 impl TryFrom<TableOptions> for Table {
@@ -75,6 +77,7 @@ impl TryFrom<TableOptions> for Table {
             nodata: options.nodata.map(Nodata::try_from).transpose()?,
             batch_rows: options.batch_rows,
             batch_bytes: options.batch_bytes,
+            cache_bytes: options.cache_bytes,
         })
     }
 }
@@ -100,6 +103,9 @@ impl Table {
         }
         if let Some(bytes) = self.batch_bytes {
             builder = builder.batch_bytes(bytes);
+        }
+        if let Some(bytes) = self.cache_bytes {
+            builder = builder.cache_bytes(bytes);
         }
         builder
     }

@@ -67,6 +67,44 @@ def test_first_rows_columns_and_files(tmp_path: Path, images: dict[str, np.ndarr
         tiles.write_parquet(list(images)[0])
 
 
+def test_some_rows_in_any_order(images: dict[str, np.ndarray]) -> None:
+    names, patches = rows(images)
+    tiles = wr.scan(list(images), (8, 8))
+    assert isinstance(tiles, wr.Collection)
+    whole = pa.table(tiles)
+    y, x = whole["y"].to_numpy(), whole["x"].to_numpy()
+    shuffled, count = tiles.shuffle(7, epoch=2), len(names)
+    for some, ids in [
+        (tiles.within(y=(1, 3), x=slice(None, 4)), np.flatnonzero((1 <= y) & (y < 3) & (x < 4))),
+        (tiles.shard(1, 3), np.arange(count // 3, count * 2 // 3)),
+        (tiles.skip(5).head(9), np.arange(5, 14)),
+        (shuffled, None),
+        (shuffled.shard(0, 2).head(40).max_memory(10**9), None),
+        (tiles.sample(0.25, seed=3), None),
+        (tiles.within(x=(2, 6)).sample(10), None),
+    ]:
+        for each in (some, pickle.loads(pickle.dumps(some))):
+            table = pa.table(each)
+            got = table["window"].to_numpy()
+            assert len(each) == len(got) == len(set(got)) and (ids is None or (got == ids).all())
+            frame = pl.DataFrame(table)
+            assert (frame["patch"].to_numpy() == patches[got]).all()
+            assert frame["image"].cast(pl.String).to_list() == [names[row] for row in got]
+            assert each.lazy().select("window", "patch").collect().equals(frame.select("window", "patch"))
+    assert len(shuffled) == count and (pa.table(shuffled)["window"].to_numpy() != np.arange(count)).any()
+    assert len(tiles.sample(0.25, seed=3)) == round(count / 4) and len(tiles.sample(10)) == 10
+    for wrong, said in [
+        (lambda: tiles.within(z=(0, 1)), "no axis"),
+        (lambda: shuffled.within(y=(0, 1)), "shuffled already"),
+        (lambda: tiles.sample(count + 1), "without replacement"),
+        (lambda: tiles.shard(3, 3), "3 of 3"),
+        (lambda: tiles.skip(-1), "negative"),
+        (lambda: tiles.max_memory(1), "it takes"),
+    ]:
+        with pytest.raises(ValueError, match=said):
+            wrong()
+
+
 @pytest.mark.parametrize("layout", ["tensor", "binary"])
 def test_a_lazy_frame(images: dict[str, np.ndarray], layout: str) -> None:
     names, patches = rows(images)

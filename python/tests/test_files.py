@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -104,3 +105,19 @@ def test_control_c(tmp_path: Path) -> None:
     _, errors = process.communicate(timeout=30)
     assert time.monotonic() - start < 5
     assert "KeyboardInterrupt" in errors and os.listdir(tmp_path) == []
+
+
+def test_memory_is_limited(tmp_path: Path) -> None:
+    image = np.random.default_rng(2).integers(0, 9, (600, 700), dtype=np.uint16)
+    np.save(tmp_path / "image.npy", image)
+    s = wr.scan(tmp_path / "image.npy", (16, 16))
+    least = int(pytest.raises(ValueError, s.max_memory, 2**20).value.args[0].split("expected ")[1].split("MiB")[0])
+    for some in (s, s.shuffle(3), s.sample(500)):
+        small = pickle.loads(pickle.dumps(some.max_memory((least + 4) * 2**20)))
+        assert small.explain().peak_bytes < (least + 4) * 2**20 and len(small) == len(some)
+        assert small.explain().batch_rows <= some.explain().batch_rows
+        assert pa.table(small).equals(pa.table(some))
+    kept = [wr.scan(tmp_path / "image.npy", (16, 16), cache_bytes=n).shuffle(3) for n in (0, 10**6, 10**8)]
+    assert [s.explain().cache_bytes for s in kept] == [0, 10**6, 10**8]
+    assert len({pa.table(s)["patch"].combine_chunks().flatten().flatten().to_numpy().tobytes() for s in kept}) == 1
+    assert s.explain().cache_bytes == 0

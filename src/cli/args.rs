@@ -495,6 +495,9 @@ pub(super) struct ScanArgs {
     /// to it is refused before it starts
     #[arg(long, value_name = "BYTES", allow_hyphen_values = true, help_heading = "Batches")]
     max_memory: Option<String>,
+    /// Bytes of a file that are kept, decoded, where windows are read in no order [default: 64MiB]
+    #[arg(long, value_name = "BYTES", allow_hyphen_values = true, help_heading = "Batches")]
+    cache: Option<String>,
     /// Rows of a batch, exactly
     #[arg(
         long,
@@ -597,7 +600,7 @@ impl ScanArgs {
     pub(super) fn collection(self) -> Result<PatchCollection> {
         let spec = self.windows.spec.resolve()?.ok_or_else(no_window)?;
         if let Some(name) = self.chosen.of_one_image() {
-            let message = "chooses rows of one image: of several, expected --rows, --sample, --shard or --skip";
+            let message = "chooses rows of one image: of several, expected --rows, --within, --sample, --shuffle, --shard or --skip";
             return Err(Error::argument(name, message));
         }
         if self.labels.is_some() {
@@ -669,6 +672,9 @@ impl ScanArgs {
         }
         if let Some(bytes) = &self.batch_bytes {
             builder = builder.batch_bytes(parse::bytes("batch-bytes", bytes)?);
+        }
+        if let Some(bytes) = &self.cache {
+            builder = builder.cache_bytes(parse::bytes("cache", bytes)?);
         }
         if let Some(rows) = &self.batch_rows {
             builder = builder.batch_rows(parse::number("batch-rows", rows)?);

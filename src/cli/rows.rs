@@ -76,20 +76,24 @@ impl RowArgs {
     pub(super) fn of_one_image(&self) -> Option<&'static str> {
         let given = [
             ("ids", self.ids.is_some()),
-            ("within", self.within.is_some()),
             ("mask", self.mask.is_some()),
             ("min_valid", self.min_valid.is_some()),
             ("split", !self.split.is_empty()),
             ("per_class", self.per_class.is_some()),
-            ("shuffle", self.shuffle.is_some()),
         ];
         given.into_iter().find_map(|(name, given)| given.then_some(name))
     }
 
     /// The rows of several images that were asked for.
     pub(super) fn choose_of_all(&self, mut all: PatchCollection) -> Result<PatchCollection> {
+        if let Some(within) = &self.within {
+            all = all.within(boxes(within)?)?;
+        }
         if let Some(sample) = &self.sample {
             all = all.sample(amount(sample)?, number("seed", &self.seed)?.unwrap_or(0))?;
+        }
+        if let Some(seed) = number("shuffle", &self.shuffle)? {
+            all = all.shuffle(seed, number("epoch", &self.epoch)?.unwrap_or(0))?;
         }
         if let Some(shard) = &self.shard {
             let (index, of) = part_of("shard", shard)?;

@@ -4,9 +4,10 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
+use rayon::prelude::*;
 
 use super::{CollectionInfo, PatchCollection};
-use crate::rows::Selection;
+use crate::rows::{IdSetBuilder, Selection};
 use crate::scan::first_that;
 use crate::{Amount, Error, ErrorKind, PatchScan, Result, Step};
 
@@ -28,6 +29,11 @@ impl Chosen {
         self.rows.end - self.rows.start
     }
 
+    /// Whether rows come image by image, in the order of the list.
+    pub(super) fn is_forward(&self) -> bool {
+        self.selection.is_sorted()
+    }
+
     /// Bytes that the choice takes.
     pub(super) fn bytes(&self) -> u64 {
         self.selection.bytes().saturating_add(self.starts.len() as u64 * 8)
@@ -44,7 +50,8 @@ impl Chosen {
         at(self.starts[image])..at(self.starts[image + 1])
     }
 
-    fn id(&self, row: u64) -> u64 {
+    /// The number of a row of the choice.
+    pub(super) fn id(&self, row: u64) -> u64 {
         self.selection.id(self.rows.start + row)
     }
 
@@ -56,8 +63,7 @@ impl Chosen {
     /// The rows of an image that were chosen.
     pub(super) fn of(&self, image: usize, scan: PatchScan) -> Result<PatchScan> {
         if scan.num_rows() != self.rows_in(image) {
-            let message = format!("it has {} rows, and had {}: the file changed", scan.num_rows(), self.rows_in(image));
-            return Err(Error::format(&scan.source().info().name, message));
+            return Err(changed(&scan, self.rows_in(image)));
         }
         let (rows, start) = (self.rows_of(image), self.starts[image]);
         if self.selection.is_all() {
@@ -162,6 +168,107 @@ impl PatchCollection {
         self.choose(selection.sample(rows, count, seed)?, 0..count)
     }
 
+    /// The rows whose windows start in a box of their image, as [`PatchScan::within`].
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # let mut pgm = b"P5 9 9 255\n".to_vec();
+    /// # pgm.extend([7; 81]);
+    /// # for name in ["a.pgm", "b.pgm"] { std::fs::write(folder.path().join(name), &pgm)?; }
+    /// # #[cfg(feature = "image")] {
+    /// use windrow::collection::{PatchCollection, paths};
+    /// use windrow::{AnySource, PatchScan, WindowSpec};
+    ///
+    /// let make = |path: &std::path::Path| Ok(PatchScan::builder(AnySource::open(path, None)?, WindowSpec::new([3, 3])));
+    /// let both = PatchCollection::new(paths([folder.path()])?, make)?;
+    /// assert_eq!(both.within([("y", 0..1), ("x", 2..4)])?.windows(0..4)?, [2, 3, 51, 52]);
+    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Memory
+    /// 16 bytes a line of each image in the box, and never much more than a bit a row.
+    ///
+    /// # Errors
+    /// If the window slides over no such axis, or over one that is named twice; if the rows are shuffled already; as
+    /// [`num_rows`](Self::num_rows).
+    pub fn within<'a>(self, axes: impl IntoIterator<Item = (&'a str, Range<i64>)>) -> Result<Self> {
+        /// Images that are looked at together.
+        const SOME: usize = 1 << 12;
+        let axes: Vec<_> = axes.into_iter().collect();
+        let (_, step) = self.plan.first.windows_within(axes.clone())?;
+        let count = self.num_rows()?;
+        let Chosen { selection, rows, starts, .. } = self.chosen()?;
+        selection.check_unshuffled("within")?;
+        let images = self.plan.paths.len();
+        let of_image = |image: usize| -> Result<Vec<Range<u64>>> {
+            let (first, rows) = (starts[image], starts[image + 1] - starts[image]);
+            if rows == 0 {
+                return Ok(Vec::new());
+            }
+            let scan = self.plan.scan(&self.plan.paths[image])?;
+            if scan.num_rows() != rows {
+                return Err(changed(&scan, rows));
+            }
+            let (set, _) = scan.windows_within(axes.clone())?;
+            let of = scan.rows();
+            if scan.is_range() {
+                let inside = |run: Range<u64>| run.start.max(of.start)..run.end.min(of.end);
+                let runs = set.runs(0..set.len()).map(inside).filter(|run| run.start < run.end);
+                return Ok(runs.map(|run| first + run.start - of.start..first + run.end - of.start).collect());
+            }
+            let is_in = |row: &u64| scan.window(*row).is_some_and(|id| set.contains(id));
+            Ok((0..rows).filter(is_in).map(|row| first + row..first + row + 1).collect())
+        };
+        let mut set = IdSetBuilder::new(starts[images]);
+        for some in (0..images).step_by(SOME) {
+            let some = some..(some + SOME).min(images);
+            let runs: Vec<Result<Vec<_>>> = if self.prefetch == Some(0) {
+                some.map(of_image).collect()
+            } else {
+                some.into_par_iter().map(of_image).collect()
+            };
+            for run in runs.into_iter().collect::<Result<Vec<_>>>()?.into_iter().flatten() {
+                set.push(run)?;
+            }
+        }
+        let rows = rows.start..rows.start + count;
+        let selection = selection.retain(rows, set.finish()?, "within", step)?;
+        let count = selection.len();
+        self.choose(selection, 0..count)
+    }
+
+    /// All rows in an order that looks random, through all images, as [`PatchScan::shuffle`]. It takes no memory, whatever
+    /// the number of rows.
+    ///
+    /// A batch has rows of many images then, each of which is opened once for it: images stay open as long as there is room
+    /// for them, in [so many bytes](crate::ScanBuilder::cache_bytes). Large batches take less time.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # let mut pgm = b"P5 9 9 255\n".to_vec();
+    /// # pgm.extend([7; 81]);
+    /// # for name in ["a.pgm", "b.pgm"] { std::fs::write(folder.path().join(name), &pgm)?; }
+    /// # #[cfg(feature = "image")] {
+    /// use windrow::collection::{PatchCollection, paths};
+    /// use windrow::{AnySource, PatchScan, Permutation, WindowSpec};
+    ///
+    /// let make = |path: &std::path::Path| Ok(PatchScan::builder(AnySource::open(path, None)?, WindowSpec::new([3, 3])));
+    /// let both = PatchCollection::new(paths([folder.path()])?, make)?;
+    /// assert_eq!(both.shuffle(42, 7)?.windows(5..6)?, [Permutation::new(98, 42, 7).get(5)]);
+    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`num_rows`](Self::num_rows). In a pass, an image whose pixels are bad is an error, also if such are
+    /// [left out](Self::skipping_bad) otherwise: its rows are counted by its header.
+    pub fn shuffle(self, seed: u64, epoch: u64) -> Result<Self> {
+        let count = self.num_rows()?;
+        let Chosen { selection, rows, .. } = self.chosen()?;
+        self.choose(selection.shuffle(rows.start..rows.start + count, seed, epoch), 0..count)
+    }
+
     /// What is chosen so far.
     fn chosen(&self) -> Result<Chosen> {
         if let Some(chosen) = &self.chosen {
@@ -185,6 +292,12 @@ impl PatchCollection {
         self.chosen = Some(Arc::new(Chosen { selection, rows, starts, schema }));
         Ok(self)
     }
+}
+
+/// That an image is no longer the one whose rows were counted.
+fn changed(scan: &PatchScan, rows: u64) -> Error {
+    let message = format!("it has {} rows, and had {rows}: the file changed", scan.num_rows());
+    Error::format(&scan.source().info().name, message)
 }
 
 /// The schema of a table, and by which steps its rows were chosen.

@@ -29,7 +29,9 @@
 //!
 //! # Memory
 //! A reader holds the paths; of large images the one that is read, as a scan of it does, and the next one, once it is
-//! open; and a few small ones. A file is open while it is read: a few at a time, however many there are.
+//! open; and a few small ones. A file is open while it is read: a few at a time, however many there are. Rows in another order
+//! than that of the images are taken from images that stay open as long as
+//! [there is room for them](crate::ScanBuilder::cache_bytes), and from at most 64 of them at a time.
 
 mod choose;
 mod paths;
@@ -55,6 +57,7 @@ pub use taker::CollectionTaker;
 use self::choose::Chosen;
 use self::reader::SMALL;
 use crate::scan::{PROGRAM_BYTES, mib, with_margin};
+use crate::source::without_query;
 use crate::window::by;
 use crate::{DType, Error, ErrorKind, Layout, PatchScan, Result, ScanBuilder, Step, TableInfo, WindowSpec};
 
@@ -127,6 +130,8 @@ pub struct PatchCollection {
     skip_bad: bool,
     most_rows: u64,
     prefetch: Option<usize>,
+    /// Bytes of images that are kept open, where rows are in another order.
+    cache_bytes: u64,
     chosen: Option<Arc<Chosen>>,
 }
 
@@ -216,13 +221,14 @@ impl PatchCollection {
             }
             (None, None) => unreachable!("there is a path, which is good or bad"),
         };
-        let names: Vec<_> = paths.iter().map(|path| path.display().to_string()).collect();
+        let names: Vec<_> = paths.iter().map(|path| shown(path)).collect();
         if names.iter().try_fold(0i32, |sum, name| sum.checked_add(i32::try_from(name.len()).ok()?)).is_none() {
             return Err(Error::too_large("the length of all paths together", "more", i32::MAX));
         }
         let names = Arc::new(StringArray::from(names)) as ArrayRef;
         let plan = Plan::new(paths.into(), make, (first_good, first), names, Arc::default())?;
-        Ok(Self { plan: Arc::new(plan), skip_bad, most_rows: u64::MAX, prefetch: None, chosen: None })
+        let cache_bytes = plan.first.cache_bytes();
+        Ok(Self { plan: Arc::new(plan), skip_bad, most_rows: u64::MAX, prefetch: None, cache_bytes, chosen: None })
     }
 
     /// The same rows with these columns alone. Opens the first image again.
@@ -339,6 +345,7 @@ impl PatchCollection {
             let [first, second] = large;
             large = if count.bytes > first { [count.bytes, first] } else { [first, second.max(count.bytes)] };
         }
+        let largest = large[0].max(small);
         // While one large image is read the next one is opened.
         let large = if ahead > 0 { large[0].saturating_add(large[1]) } else { large[0] };
         // What is piled up, what is made of it, and what was given away.
@@ -347,13 +354,24 @@ impl PatchCollection {
         let names = self.plan.names.get_array_memory_size() as u64;
         let lists = names.saturating_mul(2).saturating_add(counts.len() as u64 * 96);
         let chosen = self.chosen.as_ref().map_or(0, |chosen| chosen.bytes());
+        if self.is_mixed() {
+            // Images that stay open, the one that is opened, and the rows of a batch in two orders.
+            let image = largest.saturating_add(self.cache_bytes);
+            let numbers = self.plan.batch_rows.saturating_mul(64);
+            return [image, batches, numbers, lists, chosen].into_iter().fold(PROGRAM_BYTES, u64::saturating_add);
+        }
         [small.saturating_mul(ahead.max(1)), large, batches, lists, chosen]
             .into_iter()
             .fold(PROGRAM_BYTES, u64::saturating_add)
     }
 
+    /// Whether rows are in another order than the images.
+    fn is_mixed(&self) -> bool {
+        self.chosen.as_ref().is_some_and(|chosen| !chosen.is_forward())
+    }
+
     /// The same table, read in at most so many bytes of memory, the program itself included: with fewer images prepared
-    /// ahead, if that is needed. Reads the headers of all images.
+    /// ahead, or fewer kept open, if that is needed. Reads the headers of all images.
     ///
     /// # Errors
     /// If even one image at a time takes more: the error says how much. As [`num_rows`](Self::num_rows), too.
@@ -368,6 +386,10 @@ impl PatchCollection {
             let needs = with_margin(self.peak_bytes(self.counts()?).saturating_add(more));
             if needs <= bytes {
                 return Ok(self);
+            }
+            if self.is_mixed() && self.cache_bytes > 0 {
+                self.cache_bytes = if self.cache_bytes > 1 << 20 { self.cache_bytes / 2 } else { 0 };
+                continue;
             }
             let ahead = self.ahead();
             if ahead == 0 {
@@ -415,7 +437,17 @@ impl PatchCollection {
     /// As [`num_rows`](Self::num_rows).
     pub fn taker(&self) -> Result<CollectionTaker> {
         self.counts()?;
-        Ok(CollectionTaker::new(self.plan.clone()))
+        Ok(CollectionTaker::new(self.plan.clone(), self.cache_bytes))
+    }
+
+    /// The number that the column `window` has in row `row` of this collection, counted from 0; `None` if there are fewer
+    /// rows.
+    ///
+    /// # Errors
+    /// As [`num_rows`](Self::num_rows).
+    pub fn window(&self, row: u64) -> Result<Option<u64>> {
+        let id = || self.chosen.as_ref().map_or(row, |chosen| chosen.id(row));
+        Ok((row < self.num_rows()?).then(id))
     }
 
     /// The numbers of the rows from one of this collection to another.
@@ -449,8 +481,9 @@ impl PatchCollection {
     /// None so far: an image that can't be opened is an error of the stream.
     pub fn reader(&self) -> Result<CollectionReader> {
         let most = self.chosen.as_ref().map_or(u64::MAX, |chosen| chosen.len()).min(self.most_rows);
-        let plan = self.plan.clone();
-        Ok(CollectionReader::new(plan, self.chosen.clone(), self.schema(), self.skip_bad, most, self.ahead()))
+        let (plan, chosen) = (self.plan.clone(), self.chosen.clone());
+        let taker = self.is_mixed().then(|| CollectionTaker::new(plan.clone(), self.cache_bytes));
+        Ok(CollectionReader::new(plan, chosen, taker, self.schema(), self.skip_bad, most, self.ahead()))
     }
 }
 
@@ -479,12 +512,12 @@ impl Plan {
         let scan = (self.make)(path).and_then(|builder| builder.only_columns(&self.inner).build());
         let scan = scan.map_err(|error| match error.kind() {
             // What can be had of the first image can't be had of this one.
-            ErrorKind::Argument { .. } => Error::unsupported(path.display().to_string(), error.to_string()),
+            ErrorKind::Argument { .. } => Error::unsupported(shown(path), error.to_string()),
             _ => named(path, error),
         })?;
         match self.differs(&scan) {
             None => Ok(scan),
-            Some(message) => Err(Error::unsupported(path.display().to_string(), message)),
+            Some(message) => Err(Error::unsupported(shown(path), message)),
         }
     }
 
@@ -633,11 +666,16 @@ pub(crate) fn no_single_image(path: &Path) -> Error {
     Error::argument("values", message)
 }
 
+/// What an image is called.
+fn shown(path: &Path) -> String {
+    without_query(path).display().to_string()
+}
+
 /// An error of an image that says which.
 fn named(path: &Path, error: Error) -> Error {
     match error.kind() {
         ErrorKind::Window { .. } | ErrorKind::View(_) | ErrorKind::TooLarge { .. } | ErrorKind::Memory { .. } => {
-            Error::unsupported(path.display().to_string(), error.to_string())
+            Error::unsupported(shown(path), error.to_string())
         }
         _ => error,
     }

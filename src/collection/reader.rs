@@ -8,7 +8,8 @@ use arrow_schema::{ArrowError, SchemaRef};
 
 use super::choose::Chosen;
 use super::pile::Pile;
-use super::{Plan, Skipped, is_of_image, named};
+use super::taker::CollectionTaker;
+use super::{Plan, Skipped, is_of_image, named, shown};
 use crate::jobs::Job;
 use crate::{Error, PatchReader, PatchScan, Result};
 
@@ -19,9 +20,13 @@ pub(super) const SMALL: u64 = 4 << 20;
 /// The batches of a [`PatchCollection`](super::PatchCollection), in order: those of large images as they are, those of
 /// small ones together.
 ///
+/// Rows in another order than that of the images are taken by number, some of all images at a time.
+///
 /// A reader can be dropped at any point and costs what it took. After an error it ends.
 pub struct CollectionReader {
     plan: Arc<Plan>,
+    /// What takes rows in another order, of so many.
+    taker: Option<(CollectionTaker, u64)>,
     chosen: Option<Arc<Chosen>>,
     schema: SchemaRef,
     skip_bad: bool,
@@ -90,13 +95,16 @@ impl CollectionReader {
     pub(super) fn new(
         plan: Arc<Plan>,
         chosen: Option<Arc<Chosen>>,
+        taker: Option<CollectionTaker>,
         schema: SchemaRef,
         skip_bad: bool,
         most_rows: u64,
         ahead: usize,
     ) -> Self {
+        let taker = taker.map(|taker| (taker, most_rows));
         Self {
             plan,
+            taker,
             chosen,
             schema,
             skip_bad,
@@ -121,6 +129,11 @@ impl CollectionReader {
 
     /// How many images have been read.
     pub fn images_done(&self) -> usize {
+        if let Some((_, rows)) = &self.taker {
+            // About: all images are read at once.
+            let share = u128::from(rows - self.left) * self.plan.paths.len() as u128 / u128::from((*rows).max(1));
+            return share as usize;
+        }
         self.next - self.coming.len() - usize::from(self.current.is_some())
     }
 
@@ -173,14 +186,32 @@ impl CollectionReader {
         if !self.skip_bad || !is_of_image(&error) {
             return Err(error);
         }
-        let image = self.plan.paths[image].display().to_string();
+        let image = shown(&self.plan.paths[image]);
         let skipped = Skipped { image, error: error.to_string(), rows };
         self.skipped.lock().unwrap_or_else(PoisonError::into_inner).push(skipped);
         Ok(())
     }
 
+    /// Takes the next rows of a choice in another order.
+    fn take(&mut self, taker: &mut CollectionTaker) -> Result<()> {
+        let Some(chosen) = &self.chosen else { return Ok(()) };
+        let rows = self.row..self.row + self.plan.batch_rows.min(self.left);
+        let batch = taker.take(&chosen.windows(rows.clone()))?;
+        self.ready.push_back(RecordBatch::try_new(self.schema.clone(), batch.columns().to_vec())?);
+        (self.row, self.left) = (rows.end, self.left - (rows.end - rows.start));
+        Ok(())
+    }
+
     /// Reads on until a batch is ready; `false` at the end.
     fn advance(&mut self) -> Result<bool> {
+        if let Some((mut taker, rows)) = self.taker.take() {
+            let more = self.left > 0;
+            if more {
+                self.take(&mut taker)?;
+            }
+            self.taker = Some((taker, rows));
+            return Ok(more);
+        }
         if self.left == 0 {
             // What is in the works is for nobody.
             (self.current, self.next) = (None, self.plan.paths.len());

@@ -7,11 +7,14 @@ use arrow_array::{RecordBatch, UInt64Array};
 use arrow_select::take::take_record_batch;
 
 use super::pile::Pile;
-use super::{Plan, Slot, named, rows_of};
+use super::{Plan, Slot, named, rows_of, shown};
 use crate::{Error, PatchScan, PatchTaker, Result};
 
-/// Images that stay open: rows mostly are asked for in their order, so that two would do.
-const MOST_OPEN: usize = 4;
+/// Images that stay open at most, however small they are.
+const MOST_OPEN: usize = 64;
+
+/// What each of them may keep of its tiles, of all that may be kept.
+const SHARE: u64 = 4;
 
 /// Random access to the rows of a [`PatchCollection`](super::PatchCollection).
 ///
@@ -28,23 +31,35 @@ const MOST_OPEN: usize = 4;
 /// # Ok::<(), windrow::Error>(())
 /// ```
 ///
-/// A few images stay open from call to call. Rows of one call are read image by image, whatever their order, so that
-/// each image is opened once a call at most.
+/// Images stay open from call to call, as many as there is room for in [so many bytes](crate::ScanBuilder::cache_bytes), and
+/// no more than 64. Rows of one call are read image by image, whatever their order, so that each image is opened once a call at
+/// most.
 pub struct CollectionTaker {
     plan: Arc<Plan>,
     rows: u64,
     /// Whether any column is made by the scans of the images.
     needs_scans: bool,
     /// The one that was used last is the last one.
-    open: VecDeque<(usize, PatchScan, PatchTaker)>,
+    open: VecDeque<Open>,
+    /// What those that are open may take, and about do.
+    most: u64,
+    bytes: u64,
+}
+
+/// An image that is open.
+struct Open {
+    image: usize,
+    scan: PatchScan,
+    taker: PatchTaker,
+    bytes: u64,
 }
 
 impl CollectionTaker {
-    /// Of images whose rows have been counted.
-    pub(super) fn new(plan: Arc<Plan>) -> Self {
+    /// Of images whose rows have been counted; as many of them stay open as about `most` bytes hold.
+    pub(super) fn new(plan: Arc<Plan>, most: u64) -> Self {
         let rows = plan.counts.get().and_then(|counts| counts.last()).map_or(0, |last| last.end);
         let needs_scans = plan.slots.iter().any(|slot| matches!(slot, Slot::Inner(_)));
-        Self { plan, rows, needs_scans, open: VecDeque::new() }
+        Self { plan, rows, needs_scans, open: VecDeque::new(), most, bytes: 0 }
     }
 
     /// The rows of all images.
@@ -102,7 +117,7 @@ impl CollectionTaker {
 
     /// An image, which shall have so many rows.
     fn image(&mut self, image: usize, rows: u64) -> Result<(&PatchScan, &mut PatchTaker)> {
-        let open = match self.open.iter().position(|(open, ..)| *open == image) {
+        let open = match self.open.iter().position(|open| open.image == image) {
             Some(place) => self.open.remove(place),
             None => None,
         };
@@ -113,18 +128,27 @@ impl CollectionTaker {
                 let scan = self.plan.scan(path)?;
                 if scan.num_rows() != rows {
                     let message = format!("has {} rows, and had {rows} when they were counted", scan.num_rows());
-                    return Err(Error::format(path.display().to_string(), message));
+                    return Err(Error::format(shown(path), message));
                 }
-                let taker = scan.taker().map_err(|error| named(path, error))?;
-                if self.open.len() == MOST_OPEN {
-                    self.open.pop_front();
+                let bytes = taker_bytes(&scan, self.most);
+                while self.open.len() == MOST_OPEN || self.bytes.saturating_add(bytes) > self.most {
+                    let Some(oldest) = self.open.pop_front() else { break };
+                    self.bytes -= oldest.bytes;
                 }
-                (image, scan, taker)
+                let taker = scan.taker_keeping(self.most / SHARE).map_err(|error| named(path, error))?;
+                self.bytes = self.bytes.saturating_add(bytes);
+                Open { image, scan, taker, bytes }
             }
         };
         self.open.push_back(open);
         let last = self.open.len() - 1;
-        let (_, scan, taker) = &mut self.open[last];
+        let Open { scan, taker, .. } = &mut self.open[last];
         Ok((scan, taker))
     }
+}
+
+/// What an open image takes of the `most` that all may, about.
+fn taker_bytes(scan: &PatchScan, most: u64) -> u64 {
+    let info = scan.source().info();
+    if info.resident { info.bytes() } else { info.bytes().min(most / SHARE).saturating_add(info.working_bytes) }
 }

@@ -107,7 +107,7 @@ impl State {
     /// Opens the source of a scan for windows by id.
     pub(super) fn taker(&self, scan: &PatchScan, encoder: Arc<Encoder>) -> Result<PatchTaker> {
         let source = if encoder.needs_pixels() { self.decoded.of(scan.source())? } else { scan.source().clone() };
-        PatchTaker::new(&*source, encoder)
+        PatchTaker::new(&*source, encoder, scan.plan().cache_share())
     }
 }
 

@@ -8,7 +8,9 @@ use bytes::Bytes;
 use parquet::file::reader::{ChunkReader, Length};
 
 #[cfg(feature = "cloud")]
-use crate::sink::cloud::{self, Bucket};
+use crate::bucket::{self, Bucket};
+#[cfg(feature = "cloud")]
+use crate::sink::cloud;
 use crate::sink::{AtomicFile, Target, is_at};
 use crate::{Error, Result};
 
@@ -56,7 +58,7 @@ pub(super) trait Place {
 /// The place that a user named.
 pub(super) fn of(path: &Path) -> Result<Box<dyn Place>> {
     #[cfg(feature = "cloud")]
-    if cloud::is_address(path) {
+    if bucket::is_address(path) {
         return Ok(Box::new(Bucket::open(path)?));
     }
     Ok(Box::new(Folder(path.to_owned())))
@@ -143,7 +145,7 @@ impl Place for Bucket {
     }
 
     fn create(&self, file: &str, how: Create) -> Result<Box<dyn Target>> {
-        Ok(Box::new(self.create(file, how == Create::New)))
+        Ok(Box::new(cloud::create(self, file, how == Create::New)))
     }
 
     fn remove(&self, file: &str) -> Result<()> {
@@ -159,7 +161,7 @@ impl Place for Bucket {
 pub(super) enum Part {
     File(File),
     #[cfg(feature = "cloud")]
-    Object(cloud::Object),
+    Object(bucket::Object),
 }
 
 impl Length for Part {

@@ -183,6 +183,6 @@ impl Gather {
     fn taker(&self) -> Result<PatchTaker> {
         let source = self.scan.source();
         let source = if self.encoder.needs_pixels() { self.decoded.of(source)? } else { source.clone() };
-        PatchTaker::new(&*source, self.encoder.clone())
+        PatchTaker::new(&*source, self.encoder.clone(), self.scan.plan().cache_share())
     }
 }

@@ -41,14 +41,16 @@ impl PatchScan {
     pub(crate) fn fit(&self, bytes: u64, more: impl Fn(&Self) -> u64) -> Result<Self> {
         let needs = |scan: &Self| with_margin(scan.explain().peak_bytes.saturating_add(more(scan)));
         let plan = &*self.0;
-        let (mut prefetch, mut batch_rows) = (plan.prefetch, plan.batch_rows);
+        let (mut prefetch, mut batch_rows, mut cache) = (plan.prefetch, plan.batch_rows, plan.cache_bytes);
         let mut least = self.clone();
         loop {
             if needs(&least) <= bytes {
                 return Ok(least);
             }
-            // A batch ahead is worth more than its rows.
-            if prefetch > 1 {
+            // A batch ahead is worth more than its rows, and both more than what may be decoded again.
+            if plan.keeps_tiles() && cache > 0 {
+                cache = if cache > 1 << 20 { cache / 2 } else { 0 };
+            } else if prefetch > 1 {
                 prefetch -= 1;
             } else if batch_rows > 1 && !plan.batch_chosen && plan.encoder.layout != Layout::Columns {
                 batch_rows /= 2;
@@ -59,7 +61,8 @@ impl PatchScan {
             }
             let mut again = plan.with(plan.selection.clone(), plan.rows.clone(), plan.encoder.clone());
             if let Some(plan) = Arc::get_mut(&mut again.0) {
-                (plan.prefetch, plan.batch_rows, plan.batch_chosen) = (prefetch, batch_rows, true);
+                (plan.prefetch, plan.cache_bytes) = (prefetch, cache);
+                (plan.batch_rows, plan.batch_chosen) = (batch_rows, true);
             }
             least = again;
         }

@@ -16,6 +16,9 @@ use crate::{DType, Error, ErrorKind, Grid, PadMode, Result, WindowSpec};
 /// those in flight and the one that the consumer still holds stay in cache together; a huge page.
 const BATCH_BYTES: u64 = 2 << 20;
 
+/// Bytes of decoded tiles that are kept, unless asked for otherwise.
+const CACHE_BYTES: u64 = 64 << 20;
+
 /// Windows of one batch in layout columns: engines count its rows, wrapping ones included, in 32 bits.
 const MOST_BLOCK_ROWS: u64 = 1 << 30;
 
@@ -57,6 +60,7 @@ pub struct ScanBuilder {
     batch_bytes: Option<u64>,
     batch_rows: Option<u64>,
     prefetch: Option<usize>,
+    cache_bytes: u64,
 }
 
 impl ScanBuilder {
@@ -81,6 +85,7 @@ impl ScanBuilder {
             batch_bytes: None,
             batch_rows: None,
             prefetch: None,
+            cache_bytes: CACHE_BYTES,
         }
     }
 
@@ -234,6 +239,22 @@ impl ScanBuilder {
         self
     }
 
+    /// About how many bytes of a file are kept, decoded, where windows are read in no order: samples, shuffles, and what
+    /// [`PatchScan::taker`] takes. A file of fewer bytes is then decoded once. Default: 64 MiB.
+    ///
+    /// ```no_run
+    /// use windrow::{AnySource, PatchScan, WindowSpec};
+    ///
+    /// let scene = AnySource::open("scene.tif", None)?;
+    /// let scan = PatchScan::builder(scene, WindowSpec::new([64, 64])).cache_bytes(1 << 30).build()?.shuffle(42, 0)?;
+    /// println!("{}", scan.explain());
+    /// # Ok::<(), windrow::Error>(())
+    /// ```
+    pub fn cache_bytes(mut self, bytes: u64) -> Self {
+        self.cache_bytes = bytes;
+        self
+    }
+
     /// How patches will be held.
     pub(crate) fn asked_layout(&self) -> Layout {
         self.layout
@@ -344,6 +365,7 @@ impl ScanBuilder {
             batch_rows,
             batch_chosen: self.batch_rows.is_some() || self.batch_bytes.is_some(),
             prefetch,
+            cache_bytes: self.cache_bytes,
             encoder,
             #[cfg(feature = "polars")]
             gathered: Default::default(),

@@ -4,7 +4,8 @@ use bytesize::ByteSize;
 
 use super::Plan;
 use crate::encode::{Column, Layout, columns, converted_rows};
-use crate::source::{band_bytes, pass_bytes};
+use crate::groups::PIECE_BYTES;
+use crate::source::{Source, band_bytes, pass_bytes, tiles_bytes};
 use crate::view::c_strides;
 use crate::{Edge, Grid, PadMode};
 
@@ -40,14 +41,18 @@ impl Cost {
             _ => (batch_bytes, dense_copies(plan)),
         };
         let flying = (plan.flying() as u64 + 1).min(rows.div_ceil(plan.batch_rows));
-        // Ids of rows that are no neighbours are listed, and sorted if they are in no order; of a file, what was read in its
-        // order is brought into theirs.
+        // Ids of rows that are no neighbours are listed, and sorted by the tiles that they touch; what was read in the order
+        // of the file is brought into theirs.
         let listed = match &plan.selection {
             all if all.is_all() => 0,
-            some if some.is_sorted() => plan.batch_rows * 8,
-            _ => plan.batch_rows * 32,
+            some if some.is_sorted() && plan.is_resident() => plan.batch_rows.saturating_mul(8),
+            _ => plan.batch_rows.saturating_mul(64),
         };
-        let again = if plan.is_resident() || plan.selection.is_sorted() { 0 } else { batch_bytes };
+        let again = match &plan.selection {
+            all if all.is_all() || plan.is_resident() => 0,
+            _ if has_tiles(&*plan.source) || plan.selection.is_sorted() => batch_bytes.min(PIECE_BYTES as u64),
+            _ => batch_bytes,
+        };
         let batch_bytes =
             batch_bytes.saturating_add(conversion_bytes(plan)).saturating_add(listed).saturating_add(again);
         let peak_bytes = pass_bytes
@@ -83,8 +88,32 @@ fn bands(plan: &Plan, lines: u64) -> (u64, u64) {
     let info = plan.source.info();
     // An image file that is decoded whole is in memory whole, whatever rows are asked for.
     let decoded = if info.resident && plan.source.view().is_none() { info.bytes() } else { 0 };
-    let pass = pass_bytes(info, &full, number, reach, advance, plan.flying() as u64);
-    (band_bytes(info, &full, number, reach).max(decoded), pass.max(decoded).saturating_add(info.working_bytes))
+    let shared = plan.encoder.layout == Layout::Columns;
+    let band = band_bytes(info, &full, number, reach);
+    let pass = pass_bytes(&*plan.source, &full, number, (reach, advance), plan.flying() as u64, shared);
+    let (band, pass) = anywhere(plan, &*plan.source, grid, (band, pass));
+    (band.max(decoded), pass.max(decoded).saturating_add(info.working_bytes))
+}
+
+/// The same where windows are read in no order: by bands, or by tiles.
+fn anywhere(plan: &Plan, source: &dyn Source, grid: &Grid, (band, pass): (u64, u64)) -> (u64, u64) {
+    let info = source.info();
+    if plan.selection.is_all() || info.resident {
+        return (band, pass);
+    }
+    let extent =
+        |axis: &crate::GridAxis| if axis.sliding && !wraps(plan) { axis.extent.min(axis.len) } else { axis.len };
+    let extents: Vec<_> = grid.axes().iter().map(extent).collect();
+    // What is small enough is read as a whole, whatever it is.
+    let whole = info.bytes();
+    let tiles = tiles_bytes(info, &extents, plan.cache_bytes);
+    let tiles = if whole <= plan.cache_bytes { tiles.max(whole) } else { tiles };
+    if plan.selection.is_sorted() || !has_tiles(source) { (band.max(tiles), pass.max(tiles)) } else { (tiles, tiles) }
+}
+
+/// Whether pixels of a source are decoded many at a time.
+fn has_tiles(source: &dyn Source) -> bool {
+    source.info().chunk.iter().any(|&n| n > 1)
 }
 
 /// The most bytes of labels that a pass holds.
@@ -94,7 +123,9 @@ fn label_bytes(plan: &Plan, lines: u64) -> u64 {
     let full = labels.grid.region(plan.hull());
     let reach = lines.saturating_sub(1).saturating_mul(axis.step).saturating_add(axis.extent);
     let decoded = if info.resident && labels.source.view().is_none() { info.bytes() } else { 0 };
-    let pass = pass_bytes(info, &full, 0, reach, lines.saturating_mul(axis.step), plan.flying() as u64);
+    let advance = lines.saturating_mul(axis.step);
+    let pass = pass_bytes(&*labels.source, &full, 0, (reach, advance), plan.flying() as u64, false);
+    let (_, pass) = anywhere(plan, &*labels.source, &labels.grid, (0, pass));
     pass.max(decoded).saturating_add(info.working_bytes)
 }
 
@@ -143,9 +174,21 @@ fn dense_copies(plan: &Plan) -> String {
     if info.resident {
         "every row into its batch; the source is in memory whole".to_owned()
     } else if !plan.selection.is_all() && !plan.selection.is_sorted() {
-        "every row into its batch; the source is read forward once a batch, since rows are in another order".to_owned()
+        let (cache, all) = (ByteSize(plan.cache_bytes), ByteSize(info.bytes()));
+        if info.bytes() <= plan.cache_bytes {
+            format!("every row into its batch; rows are in another order: the source is kept once it is read ({all})")
+        } else if has_tiles(&*plan.source) {
+            format!(
+                "every row into its batch; rows are in another order: of the tiles of the source ({all}) {cache} are kept, \
+                 and others are decoded again"
+            )
+        } else {
+            "every row into its batch; rows are in another order, and each is read where it lies".to_owned()
+        }
     } else if wraps(plan) {
         format!("every row into its batch; wrapping takes both ends of axis {name} at once")
+    } else if !plan.selection.is_all() && has_tiles(&*plan.source) {
+        format!("every row into its batch; the source is read in bands along {name}, or by tile where rows are few")
     } else {
         format!("every row into its batch; the source is read in bands along {name}")
     }

@@ -54,6 +54,8 @@ pub struct Explain {
     pub prefetch: usize,
     /// The most bytes of pixels that are held at once.
     pub band_bytes: u64,
+    /// The most bytes of decoded tiles that are kept for later, where rows are read in no order; otherwise 0.
+    pub cache_bytes: u64,
     /// The most memory that the process takes while a reader is drained: bands, batches, and the program itself.
     pub peak_bytes: u64,
     /// What is copied.
@@ -94,6 +96,7 @@ impl Explain {
             batch_bytes,
             prefetch: plan.flying(),
             band_bytes: cost.band_bytes,
+            cache_bytes: if plan.keeps_tiles() { plan.cache_bytes } else { 0 },
             peak_bytes: cost.peak_bytes,
             copies: cost.copies,
             #[cfg(feature = "virtual")]

@@ -75,6 +75,8 @@ pub(crate) struct Plan {
     /// Whether the user said how large a batch is.
     batch_chosen: bool,
     pub(crate) prefetch: usize,
+    /// Bytes of decoded tiles that are kept, where windows are read in no order.
+    pub(crate) cache_bytes: u64,
     pub(crate) encoder: Arc<Encoder>,
     /// Patches that queries of an engine have gathered.
     #[cfg(feature = "polars")]
@@ -226,7 +228,17 @@ impl PatchScan {
     /// # Errors
     /// If the source can't be opened, or the layout is `columns`.
     pub fn taker(&self) -> Result<PatchTaker> {
-        PatchTaker::new(&*self.0.source, self.0.encoder.clone())
+        self.taker_keeping(self.0.cache_bytes)
+    }
+
+    /// The same, which keeps so many bytes of tiles.
+    pub(crate) fn taker_keeping(&self, cache: u64) -> Result<PatchTaker> {
+        PatchTaker::new(&*self.0.source, self.0.encoder.clone(), cache)
+    }
+
+    /// Bytes of decoded tiles that are kept.
+    pub(crate) fn cache_bytes(&self) -> u64 {
+        self.0.cache_bytes
     }
 }
 
@@ -237,9 +249,20 @@ impl Plan {
         (self.source.info().resident || !self.encoder.needs_pixels()) && labels
     }
 
+    /// Whether windows are read one by one, from a file of which tiles are kept.
+    fn keeps_tiles(&self) -> bool {
+        !self.selection.is_all() && !self.is_resident()
+    }
+
     /// Batches that a reader makes ahead: none where it reads window by window.
     pub(crate) fn flying(&self) -> usize {
-        if self.selection.is_all() || self.is_resident() { self.prefetch } else { 0 }
+        if self.keeps_tiles() { 0 } else { self.prefetch }
+    }
+
+    /// What each of several threads may keep of the tiles.
+    #[cfg(any(feature = "datafusion", feature = "polars"))]
+    pub(crate) fn cache_share(&self) -> u64 {
+        self.cache_bytes / rayon::current_num_threads() as u64
     }
 
     /// The windows from the least to the greatest that is a row.
@@ -264,6 +287,7 @@ impl Plan {
             batch_rows,
             batch_chosen: self.batch_chosen,
             prefetch: self.prefetch,
+            cache_bytes: self.cache_bytes,
             encoder,
             #[cfg(feature = "polars")]
             gathered: Default::default(),

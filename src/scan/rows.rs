@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::PatchScan;
 use crate::encode::Layout;
-use crate::rows::{Amount, IdSetBuilder, Selection, Step};
+use crate::rows::{Amount, IdSet, IdSetBuilder, Selection, Step};
 use crate::{Error, ErrorKind, Result};
 
 /// # Which windows, in what order
@@ -81,8 +81,9 @@ impl PatchScan {
     /// All rows in an order that looks random: that of [`Permutation`](crate::Permutation) for the number of rows, the
     /// seed and the epoch. It takes no memory, whatever the number of rows.
     ///
-    /// An array in memory is gathered in any order nearly as fast as in its own. A file is read forward once for every
-    /// batch: choose large batches, or few rows, or read the image into memory first.
+    /// An array in memory is gathered in any order nearly as fast as in its own. Of a file, strips, tiles or chunks are kept
+    /// once they are decoded, in [so many bytes](crate::ScanBuilder::cache_bytes); of a larger one they are decoded again and
+    /// again, once a batch at most if windows are smaller than these: large batches take less time then.
     ///
     /// ```
     /// use windrow::{PatchScan, Permutation, StridedView, WindowSpec};
@@ -199,6 +200,15 @@ impl PatchScan {
     /// If the window slides over no such axis, or over one that is named twice; if the rows are shuffled already, or the
     /// layout is `columns`.
     pub fn within<'a>(&self, axes: impl IntoIterator<Item = (&'a str, Range<i64>)>) -> Result<Self> {
+        let (set, step) = self.windows_within(axes)?;
+        self.choose(self.0.selection.retain(self.rows(), set, "within", step)?)
+    }
+
+    /// The windows of the grid that start in a box, and what is said of them.
+    pub(crate) fn windows_within<'a>(
+        &self,
+        axes: impl IntoIterator<Item = (&'a str, Range<i64>)>,
+    ) -> Result<(IdSet, Step)> {
         let grid = self.grid();
         let mut places: Vec<_> = grid.sliding().map(|axis| 0..axis.count).collect();
         let mut said: Vec<(String, i64, i64)> = Vec::new();
@@ -235,8 +245,7 @@ impl PatchScan {
                 *i = range.start;
             }
         }
-        let step = Step::Within { axes: said };
-        self.choose(self.0.selection.retain(self.rows(), set.finish()?, "within", step)?)
+        Ok((set.finish()?, Step::Within { axes: said }))
     }
 
     /// The rows of another choice.

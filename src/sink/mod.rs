@@ -37,8 +37,8 @@ pub(crate) trait Target: Write + Send {
 /// A new target of this name: a file, or an object of a store.
 fn create(name: &Path) -> Result<Box<dyn Target>> {
     #[cfg(feature = "cloud")]
-    if cloud::is_address(name) {
-        return Ok(Box::new(cloud::Bucket::open(name)?.create("", false)));
+    if crate::bucket::is_address(name) {
+        return Ok(Box::new(cloud::create(&crate::bucket::Bucket::open(name)?, "", false)));
     }
     Ok(Box::new(AtomicFile::create(name)?))
 }

@@ -17,6 +17,9 @@ pub(crate) struct Band {
 /// Bytes that a band grows by at least, where its source leaves the choice: enough to make a read worth a system call.
 const READ_BYTES: u64 = 128 << 10;
 
+/// From so many bytes of a read on, one band at a time is in memory: whoever still reads from the last one is waited for.
+const HEAVY_BYTES: u64 = if cfg!(test) { 4 << 20 } else { 32 << 20 };
+
 /// Moves a [`Band`] forward over one axis of a source. Rows of the band that are needed again are kept, and reads end
 /// where a chunk of the source ends, so a forward pass decodes every chunk once.
 pub(crate) struct Bands {
@@ -27,6 +30,8 @@ pub(crate) struct Bands {
     full: Region,
     axis: usize,
     growth: u64,
+    /// Whether the reader writes into a band without memory of its own.
+    in_place: bool,
     current: Option<Band>,
 }
 
@@ -34,14 +39,24 @@ impl Bands {
     /// Starts a pass over the pixels of `full`, moving along `axis`.
     pub(crate) fn open(source: &dyn Source, pool: &BufferPool, full: Region, axis: usize) -> Result<Self> {
         let info = source.info();
-        let mut reader = source.open(pool)?;
+        let reader = source.open(pool)?;
         let growth = growth(info, &full, axis);
-        let current = if info.resident && full.pixels() > 0 {
-            Some(Band { view: reader.read(&full)?, region: full.clone() })
-        } else {
-            None
-        };
-        Ok(Self { reader, pool: pool.clone(), dtype: info.dtype, full, axis, growth, current })
+        let in_place = source.fills(axis);
+        let (pool, dtype) = (pool.clone(), info.dtype);
+        let mut bands = Self { reader, pool, dtype, full, axis, growth, in_place, current: None };
+        if info.resident && bands.full.pixels() > 0 {
+            bands.read_whole()?;
+        }
+        Ok(bands)
+    }
+
+    /// Has all that the pass may need in the band, from now on.
+    pub(crate) fn read_whole(&mut self) -> Result<()> {
+        if !self.is_whole() {
+            self.current = None;
+            self.current = Some(Band { view: self.reader.read(&self.full)?, region: self.full.clone() });
+        }
+        Ok(())
     }
 
     /// Whether the band holds all that the pass may need, so that there is only this one.
@@ -49,52 +64,135 @@ impl Bands {
         self.current.as_ref().is_some_and(|band| band.region == self.full)
     }
 
+    /// Bytes of all that the pass may need.
+    pub(crate) fn whole_bytes(&self) -> u64 {
+        self.full.pixels().saturating_mul(self.pixel_bytes())
+    }
+
+    /// Bytes of a pixel.
+    pub(crate) fn pixel_bytes(&self) -> u64 {
+        self.dtype.size() as u64
+    }
+
+    /// Bytes that a pass over bands for these needs, which rise, would read.
+    pub(crate) fn cost(&self, needs: impl Iterator<Item = Range<u64>>) -> u64 {
+        let mut have = self.current.as_ref().map_or(0..0, |band| band.region.0[self.axis].clone());
+        let mut rows = 0u64;
+        for need in needs {
+            if have.start <= need.start && need.end <= have.end {
+                continue;
+            }
+            let end = self.end_for(&need);
+            let from = if have.contains(&need.start) { have.end } else { need.start };
+            rows = rows.saturating_add(end.saturating_sub(from));
+            have = need.start..end;
+        }
+        self.line_bytes().saturating_mul(rows)
+    }
+
+    /// Forgets the band.
+    pub(crate) fn clear(&mut self) {
+        self.current = None;
+    }
+
+    /// What reads the source, for regions elsewhere.
+    pub(crate) fn reader(&mut self) -> &mut dyn RegionReader {
+        &mut *self.reader
+    }
+
+    /// Whether a band for `need` is another one.
+    pub(crate) fn moves(&self, need: &Range<u64>) -> bool {
+        self.current.is_some() && !self.holds(need)
+    }
+
+    /// Whether a read is of very many bytes.
+    pub(crate) fn is_heavy(&self) -> bool {
+        self.line_bytes().saturating_mul(self.growth) >= HEAVY_BYTES
+    }
+
+    fn holds(&self, need: &Range<u64>) -> bool {
+        self.current.as_ref().is_some_and(|band| {
+            let have = &band.region.0[self.axis];
+            have.start <= need.start && need.end <= have.end
+        })
+    }
+
+    fn line_bytes(&self) -> u64 {
+        self.full.with(self.axis, 0..1).pixels().saturating_mul(self.dtype.size() as u64)
+    }
+
+    /// Where a band for `need` ends.
+    fn end_for(&self, need: &Range<u64>) -> u64 {
+        need.end.div_ceil(self.growth).saturating_mul(self.growth).min(self.full.0[self.axis].end)
+    }
+
     /// A band that holds `need` on the axis of this pass.
     pub(crate) fn band(&mut self, need: Range<u64>) -> Result<Band> {
-        if let Some(band) = &self.current {
-            let have = &band.region.0[self.axis];
-            if have.start <= need.start && need.end <= have.end {
-                return Ok(band.clone());
-            }
+        if let Some(band) = &self.current
+            && self.holds(&need)
+        {
+            return Ok(band.clone());
         }
-        let limit = self.full.0[self.axis].end;
-        let end = need.end.div_ceil(self.growth).saturating_mul(self.growth).min(limit);
+        let end = self.end_for(&need);
         let kept = self.current.take().and_then(|band| keep(&band, self.axis, &need));
         let read = kept.as_ref().map_or(need.start, |band| band.region.0[self.axis].end)..end;
         let fresh = self.full.with(self.axis, read);
         let view = if fresh.pixels() == 0 {
             // Windows that lie in constant padding as a whole need no pixel, and a source is not asked for none.
             StridedView::from_buffer(Vec::<u64>::new().into(), self.dtype, &fresh.shape())?
-        } else {
+        } else if kept.is_none() && !self.in_place {
             self.reader.read(&fresh)?
+        } else {
+            self.read_behind(kept, &fresh, &need)?
         };
-        debug_assert_eq!(view.shape(), fresh.shape());
-        let fresh = Band { view, region: fresh };
-        let band = match kept {
-            Some(kept) => self.join(&kept, &fresh)?,
-            None => fresh,
-        };
+        let region = self.full.with(self.axis, need.start..end);
+        debug_assert_eq!(view.shape(), region.shape());
+        let band = Band { view, region };
         self.current = Some(band.clone());
         Ok(band)
     }
 
-    /// Two bands that touch on the axis, as one. The axis becomes the slowest one in memory, so each is one copy.
-    fn join(&self, a: &Band, b: &Band) -> Result<Band> {
+    /// What is kept and what is read anew as one. The axis becomes the slowest one in memory, so each is one piece.
+    fn read_behind(&mut self, kept: Option<Band>, fresh: &Region, need: &Range<u64>) -> Result<StridedView> {
         let axis = self.axis;
-        let ndim = a.view.ndim();
-        let front: Vec<_> = std::iter::once(axis).chain((0..ndim).filter(|&i| i != axis)).collect();
-        let back: Vec<_> = (0..ndim).map(|i| front.iter().position(|&f| f == i).unwrap_or(i)).collect();
-        let region = a.region.with(axis, a.region.0[axis].start..b.region.0[axis].end);
+        let front = order(self.full.0.len(), axis);
+        let (line, heavy) = (self.line_bytes() as usize, self.is_heavy());
+        let rows = (fresh.0[axis].end - need.start) as usize;
+        // All bands of a pass take buffers of one length, so that one serves another; what is not written takes no memory.
+        let most = (need.end - need.start).next_multiple_of(self.growth).saturating_add(self.growth);
+        let all = self.full.0[axis].end - self.full.0[axis].start;
+        let room = most.min(all).max(rows as u64) as usize;
+        let low = line * kept.as_ref().map_or(0, |band| band.region.shape()[axis]);
+        let mut tail = None;
+        let kept = match kept {
+            Some(band) if heavy => {
+                // A copy of the little that is kept, so that the memory of the rest can be written anew.
+                let mut copy = self.pool.take(low)?;
+                band.view.transpose(&front)?.copy_to(&mut copy);
+                tail = Some(copy);
+                None
+            }
+            kept => kept,
+        };
+        let mut memory = self.pool.take(line * room)?;
+        let (first, rest) = memory[..line * rows].split_at_mut(low);
+        if let Some(tail) = tail {
+            first.copy_from_slice(&tail);
+        } else if let Some(band) = kept {
+            band.view.transpose(&front)?.copy_to(first);
+        }
+        self.reader.read_into(fresh, axis, rest)?;
+        let region = self.full.with(axis, need.start..fresh.0[axis].end);
         let shape: Vec<_> = front.iter().map(|&i| region.shape()[i]).collect();
-        let (a, b) = (a.view.transpose(&front)?, b.view.transpose(&front)?);
-        let size = self.dtype.size();
-        let mut memory = self.pool.take((a.len() + b.len()) * size)?;
-        let (low, high) = memory.split_at_mut(a.len() * size);
-        a.copy_to(low);
-        b.copy_to(high);
-        let view = StridedView::from_buffer(memory.freeze(), self.dtype, &shape)?.transpose(&back)?;
-        Ok(Band { view, region })
+        let buffer = memory.freeze().slice_with_length(0, line * rows);
+        let back: Vec<_> = (0..front.len()).map(|i| front.iter().position(|&f| f == i).unwrap_or(i)).collect();
+        StridedView::from_buffer(buffer, self.dtype, &shape)?.transpose(&back)
     }
+}
+
+/// All axes, with this one before the others.
+pub(super) fn order(ndim: usize, first: usize) -> Vec<usize> {
+    std::iter::once(first).chain((0..ndim).filter(|&axis| axis != first)).collect()
 }
 
 /// By how much a band grows along `axis`: the source's own chunk, or several so that a read is worth its while.
@@ -117,23 +215,31 @@ pub(crate) fn band_bytes(info: &SourceInfo, full: &Region, axis: usize, reach: u
     line.saturating_mul(rows)
 }
 
-/// The most bytes that a pass holds at once, if each of `prefetch` batches may still read from the band that it was
-/// given while the next band is joined from the last one and a piece that is read anew. A batch needs `reach` steps
-/// along the axis, and the next batch starts `advance` steps further.
+/// The most bytes that a pass holds at once. A batch needs `reach` steps along the axis, and the next batch starts
+/// `advance` steps further. Each of `prefetch` batches may still read from the band that it was given while the next one
+/// is read, unless bands are large; with `shared`, batches are parts of bands, and whoever has one has the band.
 pub(crate) fn pass_bytes(
-    info: &SourceInfo,
+    source: &dyn Source,
     full: &Region,
     axis: usize,
-    reach: u64,
-    advance: u64,
+    (reach, advance): (u64, u64),
     prefetch: u64,
+    shared: bool,
 ) -> u64 {
+    let info = source.info();
     let band = band_bytes(info, full, axis, reach);
     if info.resident {
         return band;
     }
-    let bands = advance.saturating_mul(prefetch).div_ceil(growth(info, full, axis)).min(prefetch).max(1);
-    band.saturating_mul(bands.saturating_add(1)).saturating_add(band_bytes(info, full, axis, 0))
+    let growth = growth(info, full, axis);
+    let fresh = band_bytes(info, full, axis, 0);
+    let besides = if source.fills(axis) { 0 } else { fresh };
+    if fresh >= HEAVY_BYTES && !shared {
+        // What is kept is copied.
+        return band.saturating_add(besides).saturating_add(band - fresh);
+    }
+    let bands = advance.saturating_mul(prefetch).div_ceil(growth).min(prefetch).max(1);
+    band.saturating_mul(bands.saturating_add(1)).saturating_add(besides)
 }
 
 /// The rows of a band that `need` wants too, if the rest of `need` follows on them.
@@ -159,6 +265,7 @@ mod tests {
         info: SourceInfo,
         view: StridedView,
         decoded: Arc<Mutex<Vec<usize>>>,
+        in_place: bool,
     }
 
     struct ChunkyReader(StridedView, usize, Arc<Mutex<Vec<usize>>>);
@@ -166,6 +273,10 @@ mod tests {
     impl Source for Chunky {
         fn info(&self) -> &SourceInfo {
             &self.info
+        }
+
+        fn fills(&self, _: usize) -> bool {
+            self.in_place
         }
 
         fn open(&self, _: &BufferPool) -> Result<Box<dyn RegionReader>> {
@@ -184,7 +295,7 @@ mod tests {
         }
     }
 
-    fn pass(axis: usize, reach: u64, step: u64) -> Vec<usize> {
+    fn pass(axis: usize, reach: u64, step: u64, in_place: bool) -> Vec<usize> {
         // Rows wide enough that a chunk is the unit of growth.
         let mut shape = [3, 1 << 18];
         shape.swap(0, axis);
@@ -207,12 +318,18 @@ mod tests {
             working_bytes: 0,
         };
         let decoded = Arc::new(Mutex::new(vec![0; 10]));
-        let source = Chunky { info, view: view.clone(), decoded: decoded.clone() };
+        let source = Chunky { info, view: view.clone(), decoded: decoded.clone(), in_place };
         let full = Region::whole(&source.info.shape);
         let mut bands = Bands::open(&source, &BufferPool::new(4), full.clone(), axis).unwrap();
         let most = band_bytes(&source.info, &full, axis, reach);
         for start in (0..=39 - reach).step_by(step as usize) {
+            let moves = bands.moves(&(start..start + reach));
+            let cost = bands.cost(std::iter::once(start..start + reach));
+            let before: usize = decoded.lock().unwrap().iter().sum();
             let band = bands.band(start..start + reach).unwrap();
+            let read = decoded.lock().unwrap().iter().sum::<usize>() - before;
+            assert!(moves || read == 0 || before == 0);
+            assert!((read as u64).saturating_sub(1) * 4 <= cost / bands.line_bytes() && (cost > 0) == (read > 0));
             let have = band.region.0[axis].clone();
             assert!(have.start <= start && start + reach <= have.end);
             assert!((band.view.len() * 4) as u64 <= most, "{band:?} is more than {most} bytes");
@@ -228,16 +345,19 @@ mod tests {
     #[test]
     fn every_chunk_is_decoded_once() {
         for axis in [0, 1] {
-            for reach in [1, 3, 4, 5, 11, 39] {
-                let counts = pass(axis, reach, 1);
-                assert_eq!(counts, vec![1; 10], "axis {axis}, reach {reach}");
+            for (reach, in_place) in [1, 3, 4, 5, 11, 39].into_iter().flat_map(|reach| [(reach, false), (reach, true)])
+            {
+                let counts = pass(axis, reach, 1, in_place);
+                assert_eq!(counts, vec![1; 10], "axis {axis}, reach {reach}, in place {in_place}");
             }
         }
     }
 
     #[test]
     fn and_none_that_lies_between_windows() {
-        assert_eq!(pass(0, 2, 8), [1, 0, 1, 0, 1, 0, 1, 0, 1, 0]);
-        assert!(pass(0, 3, 7).iter().all(|&count| count <= 1));
+        for in_place in [false, true] {
+            assert_eq!(pass(0, 2, 8, in_place), [1, 0, 1, 0, 1, 0, 1, 0, 1, 0]);
+            assert!(pass(0, 3, 7, in_place).iter().all(|&count| count <= 1));
+        }
     }
 }

@@ -1,12 +1,15 @@
 //! A dense array somewhere in a file: what `.npy` files, members of `.npz` archives and raw files have in common.
 
+use std::path::PathBuf;
+
 use arrow_buffer::Buffer;
 use bytes::Bytes;
 use memmap2::Mmap;
 
-use super::file::DataFile;
+use super::file::{DataFile, Stamp};
+use super::memory::ViewReader;
 use super::swap::swap_bytes;
-use super::{Region, RegionReader};
+use super::{Identity, Region, RegionReader, SourceInfo};
 use crate::{BufferPool, DType, Error, Result, StridedView};
 
 /// Where the numbers of an array are, and how they lie there.
@@ -91,6 +94,11 @@ impl Dense {
         }
     }
 
+    /// Whether a region is read as it lies, if this axis is to be the first.
+    pub(crate) fn fills(&self, first: usize) -> bool {
+        first == 0 && !self.fortran
+    }
+
     /// A region in the order of the axes in the file: a file in Fortran order is one in C order of reversed axes.
     fn stored(&self, region: &Region) -> Region {
         let mut region = region.clone();
@@ -108,6 +116,72 @@ impl Dense {
         }
         let reversed: Vec<_> = (0..view.ndim()).rev().collect();
         view.transpose(&reversed)
+    }
+}
+
+/// A file that is one array: what `.npy` and raw files have in common.
+#[derive(Debug)]
+pub(crate) struct DenseFile {
+    pub(crate) info: SourceInfo,
+    pub(crate) array: Dense,
+    path: PathBuf,
+    stamp: Stamp,
+    /// The whole array, if it is mapped.
+    mapped: Option<StridedView>,
+}
+
+impl DenseFile {
+    pub(crate) fn new(file: &DataFile, array: Dense) -> Self {
+        let info = SourceInfo {
+            name: file.name(),
+            shape: array.shape.clone(),
+            dtype: array.dtype,
+            axes: None,
+            chunk: vec![1; array.shape.len()],
+            resident: false,
+            working_bytes: 0,
+        };
+        Self { info, array, path: file.path().to_owned(), stamp: file.stamp(), mapped: None }
+    }
+
+    /// The same, mapped into memory.
+    ///
+    /// # Safety
+    /// As for [`Dense::map`].
+    pub(crate) unsafe fn map(mut self, file: &DataFile) -> Result<Self> {
+        // SAFETY: the caller promises that the file stays as it is.
+        self.mapped = Some(unsafe { self.array.map(file) }?);
+        self.info.resident = true;
+        Ok(self)
+    }
+
+    /// Starts a pass over the array, which `check` may find to be another one than it was.
+    pub(crate) fn open(
+        &self,
+        pool: &BufferPool,
+        check: impl FnOnce(&DataFile) -> Result<()>,
+    ) -> Result<Box<dyn RegionReader>> {
+        if let Some(view) = &self.mapped {
+            return Ok(Box::new(ViewReader(view.clone())));
+        }
+        let file = DataFile::reopen(&self.path, &self.stamp)?;
+        check(&file)?;
+        let (array, pool) = (self.array.clone(), pool.clone());
+        Ok(Box::new(DenseReader {
+            file,
+            array,
+            pool,
+            #[cfg(feature = "npz")]
+            sum: None,
+        }))
+    }
+
+    pub(crate) fn identity(&self) -> Result<Identity> {
+        DataFile::reopen(&self.path, &self.stamp)?.identity(None)
+    }
+
+    pub(crate) fn stamp(&self) -> String {
+        self.stamp.to_string()
     }
 }
 
@@ -183,18 +257,31 @@ impl Sum {
 
 impl RegionReader for DenseReader {
     fn read(&mut self, region: &Region) -> Result<StridedView> {
-        let view = self.read_stored(&self.array.stored(region));
-        // That the file changed says more than what was found in it.
-        self.file.check_unchanged()?;
-        view
+        let stored = self.array.stored(region);
+        let mut memory = self.pool.take(stored.shape().iter().product::<usize>() * self.array.dtype.size())?;
+        self.fill(&stored, &mut memory)?;
+        self.array.view(memory.freeze(), &stored)
+    }
+
+    fn read_into(&mut self, region: &Region, first: usize, out: &mut [u8]) -> Result<()> {
+        if self.array.fills(first) {
+            return self.fill(region, out);
+        }
+        super::read_and_copy(self, region, first, out)
     }
 }
 
 impl DenseReader {
-    fn read_stored(&mut self, stored: &Region) -> Result<StridedView> {
+    fn fill(&mut self, stored: &Region, memory: &mut [u8]) -> Result<()> {
+        let filled = self.fill_stored(stored, memory);
+        // That the file changed says more than what was found in it.
+        self.file.check_unchanged()?;
+        filled
+    }
+
+    fn fill_stored(&mut self, stored: &Region, memory: &mut [u8]) -> Result<()> {
         let shape = self.array.stored(&Region::whole(&self.array.shape));
         let size = self.array.dtype.size();
-        let mut memory = self.pool.take(stored.shape().iter().product::<usize>() * size)?;
         let (run, starts) = runs(&shape, stored);
         if run > 0 {
             for (out, start) in memory.chunks_exact_mut(run * size).zip(starts) {
@@ -211,8 +298,8 @@ impl DenseReader {
             // How long the array is was checked before.
             sum.check(&self.file, self.array.data + self.array.bytes().unwrap_or(0))?;
         }
-        self.array.to_native(&mut memory);
-        self.array.view(memory.freeze(), stored)
+        self.array.to_native(memory);
+        Ok(())
     }
 }
 

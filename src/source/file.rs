@@ -105,13 +105,14 @@ impl DataFile {
     fn open_elsewhere(path: &Path) -> Result<Self> {
         let remote = Arc::new(Remote::open(path)?);
         let stamp = Stamp { len: remote.len(), modified: None, remote: Some(remote.clone()) };
-        Self { path: path.to_owned(), data: Data::Elsewhere(remote::Reader::new(remote)), stamp }.not_empty()
+        let path = super::without_query(path);
+        Self { path, data: Data::Elsewhere(remote::Reader::new(remote)), stamp }.not_empty()
     }
 
     #[cfg(not(feature = "cloud"))]
     fn open_elsewhere(path: &Path) -> Result<Self> {
         let message = "this build has no object stores: it needs the feature \"cloud\"";
-        Err(Error::unsupported(path.display().to_string(), message))
+        Err(Error::unsupported(super::without_query(path).display().to_string(), message))
     }
 
     fn not_empty(self) -> Result<Self> {

@@ -7,6 +7,7 @@
 #[cfg(feature = "npz")]
 mod archive;
 mod bands;
+mod copy;
 #[cfg(any(feature = "polars", feature = "datafusion"))]
 mod decoded;
 mod dense;
@@ -35,6 +36,7 @@ mod remote;
 mod swap;
 #[cfg(feature = "tiff")]
 mod tiff;
+mod tiles;
 #[cfg(feature = "zarr")]
 mod zarr;
 
@@ -59,6 +61,7 @@ pub use region::Region;
 pub(crate) use tiff::{AxisMap, TagValues};
 #[cfg(feature = "tiff")]
 pub use tiff::{GeoTags, TiffSource};
+pub(crate) use tiles::{Block, Tiles, tiles_bytes};
 #[cfg(feature = "zarr")]
 pub use zarr::ZarrSource;
 
@@ -134,6 +137,12 @@ pub trait Source: fmt::Debug + Send + Sync {
     /// If the data can't be opened, or is no longer what [`info`](Self::info) says.
     fn open(&self, pool: &BufferPool) -> Result<Box<dyn RegionReader>>;
 
+    /// Whether [`RegionReader::read_into`] takes no memory for the region besides `out`, if this axis is the first.
+    #[doc(hidden)]
+    fn fills(&self, _first: usize) -> bool {
+        false
+    }
+
     /// What tells these data from others of the same shape. Reads all of them: the file as it lies, or, unless the
     /// source knows better, every pixel.
     ///
@@ -160,6 +169,34 @@ pub trait RegionReader: Send {
     /// # Errors
     /// If the pixels can't be read or decoded, or memory is short.
     fn read(&mut self, region: &Region) -> Result<StridedView>;
+
+    /// The pixels of several regions. A source that is decoded in chunks may decode those of all of them side by side.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    fn read_all(&mut self, regions: &[Region]) -> Result<Vec<StridedView>> {
+        regions.iter().map(|region| self.read(region)).collect()
+    }
+
+    /// Writes the pixels of one region into `out`, which has exactly their bytes: densely, the axis `first` before all
+    /// others, which keep their order.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    fn read_into(&mut self, region: &Region, first: usize, out: &mut [u8]) -> Result<()> {
+        read_and_copy(self, region, first, out)
+    }
+}
+
+/// [`RegionReader::read_into`] of what is read elsewhere.
+fn read_and_copy(
+    reader: &mut (impl RegionReader + ?Sized),
+    region: &Region,
+    first: usize,
+    out: &mut [u8],
+) -> Result<()> {
+    reader.read(region)?.transpose(&bands::order(region.0.len(), first))?.copy_to(out);
+    Ok(())
 }
 
 /// A [`Source`] behind a shared pointer, made from an array, a view or a path.
@@ -280,12 +317,20 @@ fn is_address(path: &Path) -> bool {
     path.to_str().is_some_and(|path| ["s3://", "https://", "http://"].iter().any(|scheme| path.starts_with(scheme)))
 }
 
+/// A path as it may be shown, and stand in files: the query of an address may be a signature.
+pub(crate) fn without_query(path: &Path) -> PathBuf {
+    match path.to_str().filter(|_| is_address(path)).and_then(|address| address.split_once('?')) {
+        Some((shown, _)) => shown.into(),
+        None => path.to_owned(),
+    }
+}
+
 /// Opens what is an array of Zarr by its name: an address, a folder, or something in a folder that is one.
 #[cfg(feature = "zarr")]
 fn open_zarr(path: &Path, options: &OpenOptions) -> Result<Option<AnySource>> {
     let (folder, inner) = if is_address(path) {
         // A server has no folders that could be told from files.
-        if is_image_name(path) {
+        if is_image_name(&without_query(path)) {
             return Ok(None);
         }
         (path, None)
@@ -302,7 +347,7 @@ fn open_zarr(path: &Path, options: &OpenOptions) -> Result<Option<AnySource>> {
     };
     if let Some(name) = options.given(&["page", "overview", "stack"]) {
         let message = format!("no {name}: Zarr arrays have no pages or overviews, only TIFF files do");
-        return Err(Error::unsupported(path.display().to_string(), message));
+        return Err(Error::unsupported(without_query(path).display().to_string(), message));
     }
     let inner = inner.map(|inner| inner.to_string_lossy().into_owned());
     // A folder that is none may be one of a hierarchy all the same.

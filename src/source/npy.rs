@@ -1,12 +1,11 @@
 //! `.npy` files: read by region at positions, or mapped into memory.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::dense::{Dense, DenseReader};
-use super::file::{DataFile, Stamp};
-use super::memory::ViewReader;
+use super::dense::DenseFile;
+use super::file::DataFile;
 use super::{Identity, RegionReader, Source, SourceInfo, npy_header};
-use crate::{BufferPool, Result, StridedView};
+use crate::{BufferPool, Result};
 
 /// An array in a `.npy` file (format versions 1.0 to 3.0, either byte order, C or Fortran order).
 ///
@@ -14,14 +13,7 @@ use crate::{BufferPool, Result, StridedView};
 /// read. An array in Fortran order is read as it lies and comes as a transposed view. A bool is any byte: other bytes
 /// than 0 are read as 1.
 #[derive(Debug)]
-pub struct NpySource {
-    info: SourceInfo,
-    array: Dense,
-    file: PathBuf,
-    stamp: Stamp,
-    /// The whole array, if it is mapped.
-    mapped: Option<StridedView>,
-}
+pub struct NpySource(DenseFile);
 
 impl NpySource {
     /// The array in the file at `path`, to be read by positioned reads. Only the header is read now.
@@ -47,56 +39,37 @@ impl NpySource {
     /// file, since they can't be used as they lie then.
     pub unsafe fn open_mmap(path: impl AsRef<Path>) -> Result<Self> {
         let file = DataFile::open(path.as_ref())?;
-        let mut source = Self::new(&file)?;
         // SAFETY: the caller promises that the file stays as it is.
-        source.mapped = Some(unsafe { source.array.map(&file) }?);
-        source.info.resident = true;
-        Ok(source)
+        Ok(Self(unsafe { Self::new(&file)?.0.map(&file) }?))
     }
 
     pub(super) fn new(file: &DataFile) -> Result<Self> {
-        let array = npy_header::read(file)?;
-        let info = SourceInfo {
-            name: file.name(),
-            shape: array.shape.clone(),
-            dtype: array.dtype,
-            axes: None,
-            chunk: vec![1; array.shape.len()],
-            resident: false,
-            working_bytes: 0,
-        };
-        Ok(Self { info, array, file: file.path().to_owned(), stamp: file.stamp(), mapped: None })
+        Ok(Self(DenseFile::new(file, npy_header::read(file)?)))
     }
 }
 
 impl Source for NpySource {
     fn info(&self) -> &SourceInfo {
-        &self.info
+        &self.0.info
     }
 
     fn identity(&self) -> Result<Identity> {
-        DataFile::reopen(&self.file, &self.stamp)?.identity(None)
+        self.0.identity()
+    }
+
+    fn fills(&self, first: usize) -> bool {
+        self.0.array.fills(first)
     }
 
     fn stamp(&self) -> Option<String> {
-        Some(self.stamp.to_string())
+        Some(self.0.stamp())
     }
 
     fn open(&self, pool: &BufferPool) -> Result<Box<dyn RegionReader>> {
-        if let Some(view) = &self.mapped {
-            return Ok(Box::new(ViewReader(view.clone())));
-        }
-        let file = DataFile::reopen(&self.file, &self.stamp)?;
-        if npy_header::read(&file)? != self.array {
-            return Err(file.broken("the file changed: its header is no longer the one that it had"));
-        }
-        Ok(Box::new(DenseReader {
-            file,
-            array: self.array.clone(),
-            pool: pool.clone(),
-            #[cfg(feature = "npz")]
-            sum: None,
-        }))
+        self.0.open(pool, |file| match npy_header::read(file)? == self.0.array {
+            true => Ok(()),
+            false => Err(file.broken("the file changed: its header is no longer the one that it had")),
+        })
     }
 }
 

@@ -158,6 +158,10 @@ impl Source for NpzSource {
         DataFile::reopen(&self.path, &self.stamp)?.identity(None)
     }
 
+    fn fills(&self, first: usize) -> bool {
+        self.array.fills(first)
+    }
+
     fn stamp(&self) -> Option<String> {
         Some(self.stamp.to_string())
     }

@@ -1,16 +1,15 @@
 //! Files without a header: numbers, and whoever opens them knows which.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::dense::{Dense, DenseReader};
-use super::file::{DataFile, Stamp};
-use super::memory::ViewReader;
+use super::dense::{Dense, DenseFile};
+use super::file::DataFile;
 use super::{Identity, OpenOptions, RegionReader, Source, SourceInfo, npy_header};
-use crate::{BufferPool, DType, Error, Result, StridedView};
+use crate::{BufferPool, DType, Error, Result};
 
 /// What a file without a header holds: the type of its numbers, their byte order, the length of each axis (C order), and
 /// where they start.
@@ -149,13 +148,8 @@ impl From<RawSpec> for String {
 /// Read as `.npy` files are: a region is read with as few system calls as its shape allows, and nothing besides it.
 #[derive(Debug)]
 pub struct RawSource {
-    info: SourceInfo,
     spec: RawSpec,
-    array: Dense,
-    path: PathBuf,
-    stamp: Stamp,
-    /// The whole array, if it is mapped.
-    mapped: Option<StridedView>,
+    file: DenseFile,
 }
 
 impl RawSource {
@@ -185,31 +179,20 @@ impl RawSource {
     /// As [`open`](Self::open); also if the numbers are not in the byte order of this machine, or not aligned in the file.
     pub unsafe fn open_mmap(path: impl AsRef<Path>, spec: &RawSpec) -> Result<Self> {
         let file = DataFile::open(path.as_ref())?;
-        let mut source = Self::new(&file, spec)?;
+        let Self { spec, file: array } = Self::new(&file, spec)?;
         // SAFETY: the caller promises that the file stays as it is.
-        source.mapped = Some(unsafe { source.array.map(&file) }?);
-        source.info.resident = true;
-        Ok(source)
+        let file = unsafe { array.map(&file) }?;
+        Ok(Self { spec, file })
     }
 
     fn new(file: &DataFile, spec: &RawSpec) -> Result<Self> {
-        let array = spec.of(file)?;
-        let info = SourceInfo {
-            name: file.name(),
-            shape: array.shape.clone(),
-            dtype: array.dtype,
-            axes: None,
-            chunk: vec![1; array.shape.len()],
-            resident: false,
-            working_bytes: 0,
-        };
-        Ok(Self { info, spec: spec.clone(), array, path: file.path().to_owned(), stamp: file.stamp(), mapped: None })
+        Ok(Self { spec: spec.clone(), file: DenseFile::new(file, spec.of(file)?) })
     }
 }
 
 impl Source for RawSource {
     fn info(&self) -> &SourceInfo {
-        &self.info
+        &self.file.info
     }
 
     fn options(&self) -> OpenOptions {
@@ -217,25 +200,19 @@ impl Source for RawSource {
     }
 
     fn identity(&self) -> Result<Identity> {
-        DataFile::reopen(&self.path, &self.stamp)?.identity(None)
+        self.file.identity()
+    }
+
+    fn fills(&self, first: usize) -> bool {
+        self.file.array.fills(first)
     }
 
     fn stamp(&self) -> Option<String> {
-        Some(self.stamp.to_string())
+        Some(self.file.stamp())
     }
 
     fn open(&self, pool: &BufferPool) -> Result<Box<dyn RegionReader>> {
-        if let Some(view) = &self.mapped {
-            return Ok(Box::new(ViewReader(view.clone())));
-        }
-        let file = DataFile::reopen(&self.path, &self.stamp)?;
-        Ok(Box::new(DenseReader {
-            file,
-            array: self.array.clone(),
-            pool: pool.clone(),
-            #[cfg(feature = "npz")]
-            sum: None,
-        }))
+        self.file.open(pool, |_| Ok(()))
     }
 }
 

@@ -11,7 +11,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
-use crate::sink::cloud::{Bucket, Part, Requested, Version};
+use super::without_query;
+use crate::bucket::{Bucket, Part, Requested, Version};
 use crate::{Error, Result};
 
 /// Bytes of a block, and how many blocks are kept.
@@ -56,8 +57,9 @@ struct Blocks {
 
 impl Remote {
     /// Asks for the start of a file, and so for what it is.
-    pub(crate) fn open(path: &Path) -> Result<Self> {
-        let place = Bucket::to_read(path)?;
+    pub(crate) fn open(address: &Path) -> Result<Self> {
+        let place = Bucket::to_read(address)?;
+        let path = &without_query(address);
         let opened = place.part("", 0..BLOCK).and_then(Requested::wait);
         let part = match opened {
             Ok(part) => part,

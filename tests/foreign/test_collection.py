@@ -119,6 +119,9 @@ def test_columns_and_first_rows(tmp_path: Path) -> None:
         (["--rows", "100..60000", "--shard", "1/3", "--skip", "7"], lambda n: range(100 + 59900 // 3 + 7, 100 + 59900 * 2 // 3)),
         (["--sample", "500", "--seed", "4"], None),
         (["--sample", "0.3", "--shard", "1/2"], None),
+        (["--within", "y=3..20,x=..9"], None),
+        (["--within", "x=5..", "--sample", "0.5", "--shuffle", "3"], None),
+        (["--shuffle", "7", "--epoch", "2", "--shard", "0/9"], None),
     ],
     ids=lambda value: "-".join(value).replace("--", "") if isinstance(value, list) else "",
 )
@@ -138,6 +141,12 @@ def test_some_rows_of_all_images(args: list[str], chosen: object, tmp_path: Path
         )
         if chosen is not None:
             assert ids.tolist() == list(chosen(whole.num_rows))
+        if "--within" in args:
+            inside = whole["y"].to_numpy(), whole["x"].to_numpy()
+            first = args[1] == "x=5.."
+            keep = inside[1] >= 5 if first else (3 <= inside[0]) & (inside[0] < 20) & (inside[1] < 9)
+            expected = np.flatnonzero(keep)
+            assert len(ids) == (len(expected) + 1) // 2 and set(ids) < set(expected) if first else ids.tolist() == expected.tolist()
         else:
             count = 500 if "500" in args else round(whole.num_rows * 0.3 / 2)
             assert abs(len(ids) - count) <= 1 and (np.diff(ids) > 0).all()
@@ -191,9 +200,9 @@ def test_what_does_not_agree_names_both(tmp_path: Path) -> None:
 def test_what_is_of_one_image_is_refused(tmp_path: Path) -> None:
     mixed(tmp_path / "in")
     for args, text in [
-        (["--shuffle", "1"], "--shuffle: chooses rows of one image"),
+        (["--ids", "1,2"], "--ids: chooses rows of one image"),
         (["--rows", "5..1000000000"], "rows 5..1000000000"),
-        (["--within", "y=0..5"], "--within: chooses rows of one image"),
+        (["--within", "z=0..5"], 'within: no axis "z"'),
         (["--shard", "4/4"], "--shard: 4 of 4"),
         (["--layout", "columns"], "--layout: columns are slices of one image"),
         (["--labels", tmp_path / "in" / "00.png"], "--labels: are those of one image"),

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
+import struct
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -88,6 +91,87 @@ def test_a_file_larger_than_memory_streams_through(tmp_path: Path) -> None:
     run = measured("stream", tmp_path / "large.tif", *args, address_space=256 * MIB, env=environment)
     assert run.code == 0, run.stderr
     assert run.rss < 128 * MIB
+
+
+# The issue's own figure is 20.
+LARGE_GB = float(os.environ.get("WINDROW_LARGE_GB", "1"))
+
+
+def large(folder: Path, kind: str, gigabytes: float, width: int, chunk: int) -> Path:
+    """An image of so many bytes of uint16, every chunk of which is the same one in the file."""
+    rows = int(gigabytes * GB / 2 / width) // chunk * chunk
+    pixels = (np.arange(chunk)[:, None] // 8 + np.arange(chunk) // 8).astype("<u2")
+    if kind == "zarr":
+        path = folder / "large.zarr"
+        path.mkdir()
+        codecs = [{"name": "bytes", "configuration": {"endian": "little"}}, {"name": "gzip", "configuration": {"level": 1}}]
+        grid = {"name": "regular", "configuration": {"chunk_shape": [chunk, chunk]}}
+        document = {"zarr_format": 3, "node_type": "array", "shape": [rows, width], "data_type": "uint16", "fill_value": 0}
+        document |= {"chunk_grid": grid, "chunk_key_encoding": {"name": "default"}, "codecs": codecs}
+        (path / "zarr.json").write_text(json.dumps(document))
+        (path / "chunk").write_bytes(gzip.compress(pixels.tobytes(), 1))
+        for y in range(rows // chunk):
+            (path / "c" / str(y)).mkdir(parents=True)
+            for x in range(-(-width // chunk)):
+                (path / "c" / str(y) / str(x)).hardlink_to(path / "chunk")
+        return path
+    path = folder / "large.tif"
+    packed = zlib.compress(pixels.tobytes(), 1)
+    count = rows // chunk * -(-width // chunk)
+    tables = 16 + len(packed)
+    tags = [
+        (256, 4, 1, width),
+        (257, 4, 1, rows),
+        (258, 3, 1, 16),
+        (259, 3, 1, 8),
+        (262, 3, 1, 1),
+        (277, 3, 1, 1),
+        (322, 4, 1, chunk),
+        (323, 4, 1, chunk),
+        (324, 16, count, tables),
+        (325, 16, count, tables + 8 * count),
+    ]
+    with path.open("wb") as file:
+        file.write(struct.pack("<2sHHHQ", b"II", 43, 8, 0, tables + 16 * count) + packed)
+        file.write(np.full(count, 16, "<u8").tobytes() + np.full(count, len(packed), "<u8").tobytes())
+        file.write(struct.pack("<Q", len(tags)) + b"".join(struct.pack("<HHQQ", *tag) for tag in tags) + bytes(8))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("kind", "width", "chunk"),
+    [("tif", 40_000, 256), ("zarr", 20_000, 2048), ("tif", 20_000, 2048), ("zarr", 16_000, 500)],
+)
+def test_many_gigabytes_stream_in_what_info_says(kind: str, width: int, chunk: int, tmp_path: Path) -> None:
+    took = []
+    for gigabytes in (LARGE_GB / 4, LARGE_GB):
+        folder = tmp_path / str(gigabytes)
+        folder.mkdir()
+        image = large(folder, kind, gigabytes, width, chunk)
+        args = ["--window", "8x8", "--step", "8"]
+        said = json.loads(windrow("info", image, *args, "--json").stdout)
+        # A row of chunks, and as little as possible besides.
+        assert said["peak_bytes"] < 2 * width * chunk * 2 + 64 * MIB
+        run = measured("stream", image, *args, timeout=600)
+        assert run.code == 0, run.stderr
+        assert abs(run.rss - said["peak_bytes"]) < 0.25 * said["peak_bytes"], (run.rss / MIB, said["peak_bytes"] / MIB)
+        took.append(run.rss)
+    assert took[1] < 1.1 * took[0] + MIB, took
+
+
+@pytest.mark.parametrize("args", [["--sample", "2000"], ["--sample", "4000", "--shuffle", "1"]], ids=["sample", "shuffle"])
+@pytest.mark.parametrize("kind", ["tif", "zarr"])
+def test_rows_in_no_order_take_what_info_says(kind: str, args: list[str], tmp_path: Path) -> None:
+    image = large(tmp_path, kind, 0.3, 10_000, 256)
+    args = ["--window", "8x8", *args]
+    for cache in ("4MiB", "32MiB"):
+        said = json.loads(windrow("info", image, *args, "--cache", cache, "--json").stdout)
+        assert said["cache_bytes"] == int(cache.removesuffix("MiB")) * MIB
+        run = measured("stream", image, *args, "--cache", cache, timeout=600)
+        assert run.code == 0, run.stderr
+        assert run.rss < 1.25 * said["peak_bytes"], (run.rss / MIB, said["peak_bytes"] / MIB)
+    run = windrow("info", image, *args, "--cache", "much")
+    assert run.returncode == 1 and b"--cache" in run.stderr
 
 
 @pytest.mark.parametrize("budget", [24, 48, 200])

@@ -235,6 +235,30 @@ def test_what_goes_wrong_is_said(scene: Path) -> None:
         assert "beyond the end of the file" in refused(server)
 
 
+def test_a_signed_address_is_kept_to_itself(scene: Path, tmp_path: Path) -> None:
+    args = ["--window", "64x64", "--step", "256"]
+    local = rows_of(scene, tmp_path / "b.arrow", *args)
+    signature = "?X-Amz-Algorithm=AWS4&X-Amz-Signature=s3cret%2Fs3cret"
+    with served({f"/scene.tif{urllib.parse.unquote(signature)}": scene.read_bytes()}) as server:
+        address = f"{server.url}/scene.tif"
+        got = rows_of(f"{address}{signature}", tmp_path / "a.arrow", *args)
+        assert got.equals(local)
+        both = rows_of(f"{address}{signature}", tmp_path / "c.arrow", scene, *args)
+        assert set(both["image"].cast(pa.string()).to_pylist()) == {address, str(scene)}
+        for table in (got, both):
+            assert b"s3cret" not in b"".join([*table.schema.metadata.values()])
+        assert b"s3cret" not in (tmp_path / "c.arrow").read_bytes()
+        run = windrow("info", f"{address}{signature}", *args)
+        assert address.encode() in run.stdout and b"s3cret" not in run.stdout
+        for wrong in [f"{address}{signature}x", f"{address}", f"{server.url}/none.zarr{signature}"]:
+            run = windrow("export", wrong, *args, "-q", "-o", tmp_path / "d.arrow")
+            message = run.stderr.decode()
+            assert run.returncode == 1 and message.count("\n") == 1 and "s3cret" not in message, message
+        server.gone_from = 1
+        run = windrow("export", f"{address}{signature}", *args, "-q", "-o", tmp_path / "d.arrow")
+        assert run.returncode == 1 and b"s3cret" not in run.stderr, run.stderr
+
+
 def test_an_answer_that_is_cut_short_is_no_image(scene: Path) -> None:
     # Without a tag nobody can tell whether the rest would be of the same file: it is not asked for.
     with served({"/scene.tif": scene.read_bytes()}) as server:

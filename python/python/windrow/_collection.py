@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ._arguments import amount_of, interval, lengths, seed_of
 from ._progress import Progress, watching
 from ._windrow import Batch, Schema, several
 from ._windrow import Collection as Tiles
@@ -42,29 +43,47 @@ class Collection:
     at once: images are opened when they are near. `len` and `explain` read the headers of all.
     """
 
-    __slots__ = ("_head", "_options", "_paths", "_skip_bad", "_tiles")
+    __slots__ = ("_head", "_options", "_paths", "_skip_bad", "_steps", "_tiles")
 
     _head: int | None
     _options: Mapping[str, Any]
     _paths: Sequence[str]
     _skip_bad: bool
+    #: How the rows were chosen: methods of the tiles, and what they were called with.
+    _steps: tuple[tuple[Any, ...], ...]
     _tiles: Tiles
 
     def __init__(self) -> None:
         raise TypeError("a Collection is made by windrow.scan([path, path, ...], window_shape, ...)")
 
     @classmethod
-    def _make(cls, paths: Sequence[str], options: Mapping[str, Any], skip_bad: bool, head: int | None = None) -> Collection:
+    def _make(
+        cls,
+        paths: Sequence[str],
+        options: Mapping[str, Any],
+        skip_bad: bool,
+        head: int | None = None,
+        steps: tuple[tuple[Any, ...], ...] = (),
+    ) -> Collection:
         self = object.__new__(cls)
-        self._paths, self._options, self._skip_bad, self._head = paths, options, skip_bad, head
+        self._paths, self._options, self._skip_bad, self._head, self._steps = paths, options, skip_bad, head, ()
         for name in ("labels", "label_nodata"):
             if options[name] is not None:
                 raise ValueError(f"{name}: expected one image, not several")
         self._tiles = Tiles(list(paths), dict(options), skip_bad=skip_bad, head=head)
+        for step in steps:
+            self = self._then(*step)
         return self
 
+    def _then(self, method: str, *args: Any) -> Collection:
+        other = object.__new__(Collection)
+        other._paths, other._options, other._skip_bad, other._head = self._paths, self._options, self._skip_bad, self._head
+        other._steps = (*self._steps, (method, *args))
+        other._tiles = getattr(self._tiles, method)(*args)
+        return other
+
     def __reduce__(self) -> tuple[Any, ...]:
-        return Collection._make, (self._paths, self._options, self._skip_bad, self._head)
+        return Collection._make, (self._paths, self._options, self._skip_bad, self._head, self._steps)
 
     def __len__(self) -> int:
         return self._tiles.num_rows()
@@ -102,7 +121,38 @@ class Collection:
 
     def head(self, rows: int) -> Collection:
         """The first rows alone; no more images are opened than they need."""
+        rows = lengths("head", rows)[0]
+        if self._steps:
+            return self._then("head", rows)
         return Collection._make(self._paths, self._options, self._skip_bad, min(rows, rows if self._head is None else self._head))
+
+    # Which rows, in what order: the headers of all images are read for it.
+
+    def within(self, **axes: slice | range | tuple[int | None, int | None]) -> Collection:
+        """The rows whose windows start in a box of their image; see `Scan.within`."""
+        return self._then("within", [(name, *interval(name, bounds)) for name, bounds in axes.items()])
+
+    def sample(self, amount: float, seed: int = 0) -> Collection:
+        """Some rows of all images, drawn without replacement, in the order that they have; see `Scan.sample`."""
+        return self._then("sample", *amount_of(amount), seed_of(seed))
+
+    def shuffle(self, seed: int, epoch: int = 0) -> Collection:
+        """All rows in an order that looks random, through all images; see `Scan.shuffle`. A batch has rows of many images,
+        each of which is opened once for it, unless it is among those that stay open, as many as `cache_bytes` hold. An
+        image whose pixels are bad is an error then, also with ``skip_bad``."""
+        return self._then("shuffle", seed_of(seed), *lengths("epoch", epoch))
+
+    def shard(self, index: int, of: int) -> Collection:
+        """Part `index`, from 0, of `of` parts of about the same number of rows."""
+        return self._then("shard", *lengths("shard", (index, of)))
+
+    def skip(self, rows: int) -> Collection:
+        """All but the first rows."""
+        return self._then("skip", *lengths("skip", rows))
+
+    def max_memory(self, bytes: int) -> Collection:
+        """The same table, read in at most so many bytes besides Python itself; see `Scan.max_memory`."""
+        return self._then("max_memory", *lengths("max_memory", bytes))
 
     def explain(self) -> dict[str, Any]:
         """What this table gives. Reads the headers of all images."""

@@ -49,6 +49,8 @@ class Explain:
     prefetch: int
     #: The most bytes of pixels of the source that are held at once.
     band_bytes: int
+    #: The most bytes of decoded tiles that are kept for later, where rows are read in no order; otherwise 0.
+    cache_bytes: int
     #: The most memory that draining a stream takes.
     peak_bytes: int
     #: What is copied.

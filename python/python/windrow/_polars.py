@@ -21,10 +21,10 @@ try:
 except ImportError as error:
     raise ImportError("Scan.lazy and Scan.expr need Polars: pip install 'windrow[polars]'") from error
 
+from ._collection import Collection
 from ._life import called_by_an_engine
 
 if TYPE_CHECKING:
-    from ._collection import Collection
     from ._scan import Scan
 
 #: Polars counts the rows of a frame in 32 bits.
@@ -52,7 +52,7 @@ def lazy(scan: Scan) -> pl.LazyFrame:
     # Two steps: a filter on coordinates is moved below the patches, but not below the coordinates themselves.
     frame = windows(scan._plan.first_row, len(scan), morsel(scan))
     if not scan._plan.is_range:
-        frame = frame.with_columns(pl.col("window").map_batches(Ids(scan), return_dtype=pl.UInt64(), is_elementwise=True))
+        frame = chosen(frame, scan)
     frame = frame.with_columns(**coordinates(scan))
     if gathered:
         frame = frame.with_columns(**{name: column(scan, name, "window") for name in gathered})
@@ -64,10 +64,17 @@ def lazy_tiles(tiles: Collection) -> pl.LazyFrame:
     gathered = [name for name in GATHERED if name in tiles.columns]
     cheap = [name for name in tiles.columns if name not in gathered and name != "window"]
     frame = windows(0, len(tiles), morsel(tiles))
+    if tiles._steps:
+        frame = chosen(frame, tiles)
     for names in (cheap, gathered):
         if names:
             frame = frame.with_columns(**{name: taken(GatherTiles(tiles, name), "window") for name in names})
     return frame.select(tiles.columns)
+
+
+def chosen(frame: pl.LazyFrame, table: Scan | Collection) -> pl.LazyFrame:
+    """Window ids in the place of row numbers."""
+    return frame.with_columns(pl.col("window").map_batches(Ids(table), return_dtype=pl.UInt64(), is_elementwise=True))
 
 
 def morsel(table: Scan | Collection) -> int | None:
@@ -159,15 +166,16 @@ def inner(dtype: np.dtype[Any]) -> type[pl.DataType]:
 class Ids:
     """From row numbers to window ids, where rows are chosen windows or in another order."""
 
-    def __init__(self, scan: Scan) -> None:
-        self.scan = scan
+    def __init__(self, table: Scan | Collection) -> None:
+        self.table = table
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Ids, (self.scan,)
+        return Ids, (self.table,)
 
     def __call__(self, rows: pl.Series) -> pl.Series:
+        plan = self.table._tiles if isinstance(self.table, Collection) else self.table._plan
         with called_by_an_engine():
-            return pl.Series(rows.name, self.scan._plan.ids(np.ascontiguousarray(rows.to_numpy())), pl.UInt64)
+            return pl.Series(rows.name, plan.ids(np.ascontiguousarray(rows.to_numpy())), pl.UInt64)
 
 
 class Gather:

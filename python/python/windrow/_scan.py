@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import operator
 import os
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -14,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _rows
+from ._arguments import amount_of, interval, lengths, seed_of
 from ._arrays import Source, mapped, resolve
 from ._collection import Collection, listed
 from ._explain import Explain
@@ -66,6 +66,7 @@ def scan(
     label_nodata: Nodata | None = None,
     batch_rows: int | None = None,
     batch_bytes: int | None = None,
+    cache_bytes: int | None = None,
     page: int | None = None,
     overview: int | None = None,
     stack: bool = False,
@@ -98,6 +99,7 @@ def scan(  # type: ignore[misc]  # of several images: the options of one
     label_nodata: Nodata | None = None,
     batch_rows: int | None = None,
     batch_bytes: int | None = None,
+    cache_bytes: int | None = None,
     page: int | None = None,
     overview: int | None = None,
     stack: bool = False,
@@ -151,6 +153,9 @@ def scan(  # type: ignore[misc]  # of several images: the options of one
         window, "center", "majority", "mean" or "patch"; and the label of pixels that have none.
     batch_rows, batch_bytes
         The size of a batch. Default: about 2 MiB.
+    cache_bytes
+        How many bytes of a file are kept, decoded, where windows are read in no order: samples, shuffles, single
+        windows. Default: 64 MiB.
     page, stack
         Which image of a file with several, or all pages of a TIFF as one array with an axis ``page`` in front.
     overview
@@ -165,9 +170,9 @@ def scan(  # type: ignore[misc]  # of several images: the options of one
         Of many images: leave out those that are broken, or unlike the first; see `Collection.skipped`.
     """
     options = dict(
-        window_shape=_lengths("window_shape", window_shape),
-        step=_lengths("step", step),
-        dilation=_lengths("dilation", dilation),
+        window_shape=lengths("window_shape", window_shape),
+        step=lengths("step", step),
+        dilation=lengths("dilation", dilation),
         edge=edge,
         pad=None if pad is None else _pads(pad),
         pad_mode="constant" if pad_mode is None else pad_mode,
@@ -187,6 +192,7 @@ def scan(  # type: ignore[misc]  # of several images: the options of one
         label_nodata=label_nodata,
         batch_rows=_count("batch_rows", batch_rows),
         batch_bytes=_count("batch_bytes", batch_bytes),
+        cache_bytes=_count("cache_bytes", cache_bytes),
         page=_count("page", page),
         overview=_count("overview", overview),
         stack=bool(stack),
@@ -340,31 +346,36 @@ class Scan:
 
     def shuffle(self, seed: int, epoch: int = 0) -> Scan:
         """All rows in an order that looks random: a function of (seed, epoch, number of rows) that is the same in every
-        language and version, and takes no memory. A file is read forward once for every batch."""
-        return self._then("shuffle", _seed(seed), *_lengths("epoch", epoch))
+        language and version, and takes no memory. Of a file tiles or
+        chunks are kept, `cache_bytes` of them; of a larger one they are decoded again for every batch."""
+        return self._then("shuffle", seed_of(seed), *lengths("epoch", epoch))
 
     def sample(self, amount: float, seed: int = 0) -> Scan:
         """Some rows drawn without replacement, in the order that they have: a number of them (an int), or a share (a
         float from 0 to 1). They are those that ``shuffle(seed)`` would put first."""
-        if isinstance(amount, SupportsIndex):
-            return self._then("sample", _lengths("sample", amount)[0], 0.0, _seed(seed))
-        return self._then("sample", None, float(amount), _seed(seed))
+        return self._then("sample", *amount_of(amount), seed_of(seed))
 
     def shard(self, index: int, of: int) -> Scan:
         """Part `index`, from 0, of `of` parts: together they are all rows, and no two have one in common."""
-        return self._then("shard", *_lengths("shard", (index, of)))
+        return self._then("shard", *lengths("shard", (index, of)))
 
     def splits(self, of: int | None = None, *, bytes: int | str | None = None) -> list[Scan]:
         """The table in `of` parts to be read by several processes or machines, or as many as it takes for about so many
         `bytes` (or "256MiB") of rows each. Together they are all rows, in order, and no two have one in common; where they
         can, they begin where a strip or tile of the file does. A split of a file is pickled as its path and options."""
-        count = None if of is None else _lengths("splits", of)[0]
+        count = None if of is None else lengths("splits", of)[0]
         rows = self._plan.splits(count, None if bytes is None else str(bytes))
         return [self._then("with_rows", *bounds) for bounds in rows]
 
     def skip(self, rows: int) -> Scan:
         """All but the first rows: what is left of a pass that ended there."""
-        return self._then("skip", *_lengths("skip", rows))
+        return self._then("skip", *lengths("skip", rows))
+
+    def max_memory(self, bytes: int) -> Scan:
+        """The same table, read in at most so many bytes besides Python itself: with fewer batches made ahead, smaller ones,
+        and less kept. `explain` tells what came of it. A `batch_rows` or `batch_bytes` that was asked for stays; a
+        `ValueError` says what it takes at the least."""
+        return self._then("max_memory", *lengths("max_memory", bytes))
 
     def with_windows(self, ids: npt.ArrayLike) -> Scan:
         """The windows of the grid with these ids, in this order."""
@@ -377,7 +388,7 @@ class Scan:
 
     def within(self, **axes: slice | range | tuple[int | None, int | None]) -> Scan:
         """The windows that start in a box: ``within(y=(0, 100), x=slice(50, None))``."""
-        return self._then("within", [(name, *_interval(name, bounds)) for name, bounds in axes.items()])
+        return self._then("within", [(name, *interval(name, bounds)) for name, bounds in axes.items()])
 
     def mask(self, mask: Source, at: Literal["center", "any", "all"] | float = "center") -> Scan:
         """The windows in a region: `mask` has the axes of the window, and pixels that are not 0 are in it. A window is in
@@ -401,7 +412,7 @@ class Scan:
         stratified
             Deals blocks of each class by themselves: the most frequent of the scan's labels in them.
         """
-        args = ([(name, float(share)) for name, share in parts.items()], _lengths("block", block), _seed(seed), bool(stratified))
+        args = ([(name, float(share)) for name, share in parts.items()], lengths("block", block), seed_of(seed), bool(stratified))
         plans, dropped = self._plan.split(*args)
         scans = {name: self._of(plan, ("split", name, *args)) for name, plan in zip(parts, plans)}
         return Split(scans, dropped)
@@ -409,7 +420,7 @@ class Scan:
     def per_class(self, count: int, seed: int = 0) -> Scan:
         """So many windows of every class that a label names, drawn without replacement, in the order that they have; of a
         class with fewer, all. The last of `steps` tells what each class had. Reads the labels now."""
-        return self._then("per_class", *_lengths("per_class", count), _seed(seed))
+        return self._then("per_class", *lengths("per_class", count), seed_of(seed))
 
     def labels(self, labels: Source, at: LabelAt = "center", *, nodata: Nodata | None = None) -> Scan:
         """The same rows with a column ``label``; see `scan`."""
@@ -744,35 +755,8 @@ def _valid(matrix: Matrix) -> Valid:
     return np.frombuffer(matrix.valid(), np.bool_)
 
 
-def _lengths(name: str, value: Any) -> list[int]:
-    """One number an axis, or one for all."""
-    values = [value] if np.ndim(value) == 0 else list(value)
-    numbers = [operator.index(v) for v in values]
-    if min(numbers, default=0) < 0:
-        raise ValueError(f"{name}: {min(numbers)} is negative")
-    return numbers
-
-
-def _seed(seed: int) -> int:
-    number = operator.index(seed)
-    if not 0 <= number < 2**64:
-        raise ValueError(f"seed: {number}: expected 0 to 2**64 - 1")
-    return number
-
-
-def _interval(name: str, bounds: Any) -> tuple[int, int]:
-    """First coordinate, and one past the last."""
-    if isinstance(bounds, (slice, range)):
-        if bounds.step not in (None, 1):
-            raise ValueError(f"within: {name} has a step of {bounds.step}: expected all coordinates from one to another")
-        bounds = (bounds.start, bounds.stop)
-    start, stop = bounds
-    least, most = -(2**63), 2**63 - 1
-    return least if start is None else operator.index(start), most if stop is None else operator.index(stop)
-
-
 def _count(name: str, value: int | None) -> int | None:
-    return None if value is None else _lengths(name, value)[0]
+    return None if value is None else lengths(name, value)[0]
 
 
 def _pads(pad: Any) -> list[tuple[int, int]]:
@@ -796,7 +780,7 @@ def _bounds(rows: Any, count: int) -> tuple[int, int]:
         if rows.step != 1:
             raise ValueError(f"rows: a step of {rows.step}: expected consecutive rows")
         return rows.start, max(rows.start, rows.stop)
-    start, stop = _lengths("rows", rows)
+    start, stop = lengths("rows", rows)
     return start, stop
 
 

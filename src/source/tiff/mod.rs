@@ -171,6 +171,10 @@ impl Source for TiffSource {
         DataFile::reopen(&self.path, &self.stamp)?.identity(page)
     }
 
+    fn fills(&self, first: usize) -> bool {
+        first == 0 && !self.page.planar && self.stack.is_none()
+    }
+
     fn stamp(&self) -> Option<String> {
         Some(self.stamp.to_string())
     }
@@ -219,91 +223,138 @@ struct Slot {
 
 impl RegionReader for TiffReader {
     fn read(&mut self, region: &Region) -> Result<StridedView> {
-        let view = self.read_region(region);
+        let mut views = self.read_all(std::slice::from_ref(region))?;
+        Ok(views.remove(0))
+    }
+
+    fn read_all(&mut self, regions: &[Region]) -> Result<Vec<StridedView>> {
+        let views = self.read_regions(regions);
         // That the file changed says more than what was found in it.
         self.file.check_unchanged()?;
-        view
+        views
+    }
+
+    fn read_into(&mut self, region: &Region, first: usize, out: &mut [u8]) -> Result<()> {
+        let samples = region.0.get(2).map_or(1, |samples| samples.end - samples.start);
+        if first != 0 || self.page.planar || samples != self.page.samples {
+            return super::read_and_copy(self, region, first, out);
+        }
+        let part = Part { plane: 0, ys: region.0[0].clone(), xs: region.0[1].clone(), out };
+        let filled = self.fill(&mut [part]);
+        self.file.check_unchanged()?;
+        filled
     }
 }
 
+/// A rectangle of one plane, and the memory that it is to be in.
+struct Part<'a> {
+    plane: u64,
+    ys: Range<u64>,
+    xs: Range<u64>,
+    out: &'a mut [u8],
+}
+
+/// What a chunk and a part have in common.
+struct Common {
+    /// The number of the part.
+    part: usize,
+    chunk: Chunk,
+    /// The bytes of its lines in the part, and those of its columns in each of them.
+    lines: Range<usize>,
+    columns: Range<usize>,
+}
+
 impl TiffReader {
-    fn read_region(&mut self, region: &Region) -> Result<StridedView> {
-        let (ys, xs) = (region.0[0].clone(), region.0[1].clone());
-        let samples = region.0.get(2).cloned().unwrap_or(0..1);
+    fn read_regions(&mut self, regions: &[Region]) -> Result<Vec<StridedView>> {
+        let (planar, dtype, pixel) = (self.page.planar, self.page.dtype, self.pixel());
+        let samples = |region: &Region| region.0.get(2).cloned().unwrap_or(0..1);
         // In memory as in the file: plane by plane, or all samples of a pixel side by side.
-        let planes = if self.page.planar { samples.clone() } else { 0..1 };
-        let (rows, columns) = (ys.end - ys.start, xs.end - xs.start);
-        let in_chunk = self.page.chunk_samples();
-        let pixel = in_chunk as usize * self.page.dtype.size();
-        let plane_bytes = rows as usize * columns as usize * pixel;
-        self.file.want(|| planes.clone().flat_map(|plane| self.page.places(plane, &ys, &xs)));
-        let mut memory = self.pool.take(plane_bytes * (planes.end - planes.start) as usize)?;
-        for (plane, out) in planes.clone().zip(memory.chunks_exact_mut(plane_bytes)) {
-            self.read_plane(plane, &ys, &xs, pixel, out)?;
+        let planes = |region: &Region| if planar { samples(region) } else { 0..1 };
+        let plane_bytes = |region: &Region| region.shape()[..2].iter().product::<usize>() * pixel;
+        let mut memories = Vec::with_capacity(regions.len());
+        for region in regions {
+            memories.push(self.pool.take(plane_bytes(region) * planes(region).count())?);
         }
-        let shape = [planes.end - planes.start, rows, columns, in_chunk].map(|n| n as usize);
-        let view = StridedView::from_buffer(memory.freeze(), self.page.dtype, &shape)?;
-        if self.page.planar {
-            let view = view.transpose(&[1, 2, 0, 3])?;
-            return view.restride(view.shape()[..3].to_vec(), view.strides()[..3].to_vec());
+        let mut parts = Vec::with_capacity(regions.len());
+        for (region, memory) in regions.iter().zip(&mut memories) {
+            for (plane, out) in planes(region).zip(memory.chunks_exact_mut(plane_bytes(region))) {
+                parts.push(Part { plane, ys: region.0[0].clone(), xs: region.0[1].clone(), out });
+            }
         }
-        let view = view.slice(3, if in_chunk == 1 { 0..1 } else { samples.start as usize..samples.end as usize }, 1)?;
-        let axes = 1..1 + region.0.len();
-        view.restride(view.shape()[axes.clone()].to_vec(), view.strides()[axes].to_vec())
+        self.fill(&mut parts)?;
+        let in_chunk = self.page.chunk_samples() as usize;
+        let view = |(region, memory): (&Region, crate::PoolBuf)| {
+            let shape = [planes(region).count(), region.shape()[0], region.shape()[1], in_chunk];
+            let view = StridedView::from_buffer(memory.freeze(), dtype, &shape)?;
+            if planar {
+                let view = view.transpose(&[1, 2, 0, 3])?;
+                return view.restride(view.shape()[..3].to_vec(), view.strides()[..3].to_vec());
+            }
+            let samples = samples(region);
+            let view =
+                view.slice(3, if in_chunk == 1 { 0..1 } else { samples.start as usize..samples.end as usize }, 1)?;
+            let axes = 1..1 + region.0.len();
+            view.restride(view.shape()[axes.clone()].to_vec(), view.strides()[axes].to_vec())
+        };
+        regions.iter().zip(memories).map(view).collect()
     }
 
-    /// Fills `out` with a rectangle of one plane, from all chunks that it touches.
-    fn read_plane(&mut self, plane: u64, ys: &Range<u64>, xs: &Range<u64>, pixel: usize, out: &mut [u8]) -> Result<()> {
-        let (height, width) = (self.page.chunk_height, self.page.chunk_width);
-        let (across, down) = (self.page.chunks_across(), self.page.chunks_down());
-        let out_row = (xs.end - xs.start) as usize * pixel;
-        let at_once = most_at_once(&self.page);
+    /// The bytes of a pixel in a chunk.
+    fn pixel(&self) -> usize {
+        self.page.chunk_samples() as usize * self.page.dtype.size()
+    }
+
+    /// Fills rectangles from all chunks that they touch.
+    fn fill(&mut self, parts: &mut [Part<'_>]) -> Result<()> {
+        let page = self.page.clone();
+        self.file.want(|| parts.iter().flat_map(|part| page.places(part.plane, &part.ys, &part.xs)));
+        let (height, width, pixel) = (page.chunk_height, page.chunk_width, self.pixel());
+        let (across, down, at_once) = (page.chunks_across(), page.chunks_down(), most_at_once(&page));
         let mut pending = Vec::new();
-        for cy in ys.start / height..ys.end.div_ceil(height) {
-            let top = cy * height;
-            let rows = ys.start.max(top) - top..ys.end.min(top + height) - top;
-            let first = (top + rows.start - ys.start) as usize * out_row;
-            let lines = first..first + (rows.end - rows.start) as usize * out_row;
-            for cx in xs.start / width..xs.end.div_ceil(width) {
-                let left = cx * width;
-                let columns = xs.start.max(left)..xs.end.min(left + width);
-                let to = (columns.start - xs.start) as usize * pixel..(columns.end - xs.start) as usize * pixel;
-                let chunk = Chunk {
-                    index: ((plane * down + cy) * across + cx) as usize,
-                    rows: rows.clone(),
-                    columns: columns.start - left..columns.end - left,
-                    stored_rows: self.page.stored_rows(cy),
-                };
-                if at_once < 2 || self.page.is_sparse(chunk.index) {
-                    self.read_chunk(&chunk, pixel, &mut out[lines.clone()], to)?;
-                    continue;
-                }
-                pending.push((chunk, lines.clone(), to));
-                if pending.len() == at_once {
-                    self.read_together(&pending, pixel, out, out_row)?;
-                    pending.clear();
+        for number in 0..parts.len() {
+            let Part { plane, ys, xs, .. } = &parts[number];
+            let (plane, ys, xs) = (*plane, ys.clone(), xs.clone());
+            let out_row = (xs.end - xs.start) as usize * pixel;
+            for cy in ys.start / height..ys.end.div_ceil(height) {
+                let top = cy * height;
+                let rows = ys.start.max(top) - top..ys.end.min(top + height) - top;
+                let first = (top + rows.start - ys.start) as usize * out_row;
+                let lines = first..first + (rows.end - rows.start) as usize * out_row;
+                for cx in xs.start / width..xs.end.div_ceil(width) {
+                    let left = cx * width;
+                    let columns = xs.start.max(left)..xs.end.min(left + width);
+                    let to = (columns.start - xs.start) as usize * pixel..(columns.end - xs.start) as usize * pixel;
+                    let chunk = Chunk {
+                        index: ((plane * down + cy) * across + cx) as usize,
+                        rows: rows.clone(),
+                        columns: columns.start - left..columns.end - left,
+                        stored_rows: page.stored_rows(cy),
+                    };
+                    if at_once < 2 || page.is_sparse(chunk.index) {
+                        self.read_chunk(&chunk, pixel, &mut parts[number].out[lines.clone()], to)?;
+                        continue;
+                    }
+                    pending.push(Common { part: number, chunk, lines: lines.clone(), columns: to });
+                    if pending.len() == at_once {
+                        self.read_together(&pending, pixel, parts)?;
+                        pending.clear();
+                    }
                 }
             }
         }
-        self.read_together(&pending, pixel, out, out_row)
+        self.read_together(&pending, pixel, parts)
     }
 
-    /// Fills parts of `out` with parts of chunks, which are unpacked by all threads of the pool.
-    fn read_together(
-        &mut self,
-        chunks: &[(Chunk, Range<usize>, Range<usize>)],
-        pixel: usize,
-        out: &mut [u8],
-        out_row: usize,
-    ) -> Result<()> {
-        if let [(chunk, lines, to)] = chunks {
-            return self.read_chunk(chunk, pixel, &mut out[lines.clone()], to.clone());
+    /// Fills what chunks and parts have in common; the chunks are unpacked by all threads of the pool.
+    fn read_together(&mut self, commons: &[Common], pixel: usize, parts: &mut [Part<'_>]) -> Result<()> {
+        if let [Common { part, chunk, lines, columns }] = commons {
+            return self.read_chunk(chunk, pixel, &mut parts[*part].out[lines.clone()], columns.clone());
         }
-        while self.slots.len() < chunks.len() {
+        while self.slots.len() < commons.len() {
             self.slots.push(Slot { decoder: ChunkDecoder::new(), pixels: Vec::new() });
         }
         let chunk_row = self.page.chunk_width as usize * pixel;
-        for (Slot { decoder, pixels }, (chunk, ..)) in self.slots.iter_mut().zip(chunks) {
+        for (Slot { decoder, pixels }, Common { chunk, .. }) in self.slots.iter_mut().zip(commons) {
             #[cfg(test)]
             {
                 self.decoded.lock().unwrap().get_mut(chunk.index).into_iter().for_each(|count| *count += 1);
@@ -312,18 +363,20 @@ impl TiffReader {
             resize(pixels, chunk.stored_rows as usize * chunk_row)?;
         }
         let (name, page) = (self.file.name(), &*self.page);
-        let slots = self.slots.par_iter_mut().zip(chunks);
+        let slots = self.slots.par_iter_mut().zip(commons);
         let done: Vec<Result<()>> = slots
-            .map(|(Slot { decoder, pixels }, (chunk, ..))| {
+            .map(|(Slot { decoder, pixels }, Common { chunk, .. })| {
                 decoder.unpack(&name, page, chunk.index, chunk.stored_rows, pixels)
             })
             .collect();
         done.into_iter().collect::<Result<()>>()?;
-        for (Slot { pixels, .. }, (chunk, lines, to)) in self.slots.iter().zip(chunks) {
+        for (Slot { pixels, .. }, Common { part, chunk, lines, columns }) in self.slots.iter().zip(commons) {
+            let Part { xs, out, .. } = &mut parts[*part];
+            let out_row = (xs.end - xs.start) as usize * pixel;
             let from = chunk.columns.start as usize * pixel..chunk.columns.end as usize * pixel;
             let rows = pixels.chunks_exact(chunk_row).skip(chunk.rows.start as usize);
             for (out, row) in out[lines.clone()].chunks_exact_mut(out_row).zip(rows) {
-                out[to.clone()].copy_from_slice(&row[from.clone()]);
+                out[columns.clone()].copy_from_slice(&row[from.clone()]);
             }
         }
         Ok(())

@@ -81,7 +81,8 @@ impl StackReader {
         let mut memory = self.reader.pool.take(bytes * (pages.end - pages.start) as usize)?;
         for (number, out) in pages.zip(memory.chunks_exact_mut(bytes)) {
             self.turn_to(number as usize)?;
-            self.reader.read_region(&rest)?.copy_to(out);
+            let page = self.reader.read_regions(std::slice::from_ref(&rest))?;
+            page.iter().for_each(|page| page.copy_to(out));
         }
         StridedView::from_buffer(memory.freeze(), self.first.dtype, &region.shape())
     }

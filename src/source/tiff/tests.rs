@@ -4,8 +4,12 @@ use std::io::Cursor;
 use tempfile::TempDir;
 use tiff::encoder::{Compression, DeflateLevel, TiffEncoder, colortype};
 
+use arrow_array::cast::AsArray;
+use arrow_array::types::UInt64Type;
+
 use super::*;
 use crate::source::Bands;
+use crate::{AnySource, Layout, PatchScan, WindowSpec};
 
 /// A gray 39 by 50 image in strips of 4 rows.
 fn strips(compression: Compression) -> (TempDir, TiffSource) {
@@ -116,6 +120,76 @@ fn a_pass_of_windows_decodes_every_tile_once() {
         }
         assert_eq!(*source.decoded.lock().unwrap(), [1; 3 * 513]);
     }
+}
+
+/// Reads a table to its end, and gives its ids and patches.
+fn drained(scan: &PatchScan) -> Vec<(u64, Vec<u8>)> {
+    let mut rows = Vec::new();
+    for batch in scan.reader().unwrap() {
+        let batch = batch.unwrap();
+        let ids = batch["window"].as_primitive::<UInt64Type>().values().to_vec();
+        let patches = batch["patch"].as_fixed_size_binary();
+        rows.extend(ids.into_iter().zip(patches.iter().map(|patch| patch.unwrap().to_vec())));
+    }
+    rows
+}
+
+/// The windows of 4 by 4 of an image in tiles, and how often each tile is decoded.
+fn windows(height: u32, width: u32, cache: u64) -> (TempDir, PatchScan, impl Fn() -> Vec<u32>) {
+    let (folder, source) = tiles(height, width, false);
+    let decoded = source.decoded.clone();
+    let builder = PatchScan::builder(AnySource::new(source), WindowSpec::new([4, 4])).layout(Layout::Binary);
+    let scan = builder.batch_rows(100).cache_bytes(cache).build().unwrap();
+    let counts = move || decoded.lock().unwrap().iter_mut().map(std::mem::take).collect();
+    (folder, scan, counts)
+}
+
+/// The pixels of a window of such an image.
+fn patch(scan: &PatchScan, id: u64) -> Vec<u8> {
+    let across = scan.grid().grid_shape()[1];
+    let cell = |i: u64| ((id / across + i / 4) / 16 + (id % across + i % 4) / 16) as u8;
+    (0..16).map(cell).collect()
+}
+
+#[test]
+fn a_sample_decodes_the_tiles_that_it_touches_once_and_no_others() {
+    let (_folder, scan, decoded) = windows(160, 3000, 64 << 10);
+    let across = 3000u64.div_ceil(16);
+    for sample in [scan.sample(300, 1).unwrap(), scan.within([("x", 1000..1100)]).unwrap()] {
+        let mut expected = vec![0; 10 * across as usize];
+        for id in sample.windows(0..sample.num_rows()).unwrap() {
+            let (y, x) = (id / 2997, id % 2997);
+            for (y, x) in [(y, x), (y, x + 3), (y + 3, x), (y + 3, x + 3)] {
+                expected[(y / 16 * across + x / 16) as usize] = 1;
+            }
+        }
+        for (id, pixels) in drained(&sample) {
+            assert_eq!(pixels, patch(&scan, id), "window {id}");
+        }
+        assert_eq!(decoded(), expected);
+    }
+}
+
+#[test]
+fn a_shuffle_decodes_what_is_kept_once() {
+    // All of the image fits.
+    let (_folder, scan, decoded) = windows(64, 320, 64 << 10);
+    let shuffled = scan.shuffle(7, 0).unwrap();
+    let rows = drained(&shuffled);
+    assert_eq!(rows.len(), 61 * 317);
+    rows.iter().for_each(|(id, pixels)| assert_eq!(pixels, &patch(&scan, *id), "window {id}"));
+    assert_eq!(decoded(), [1; 80]);
+    // Three quarters of it do: of each batch, which touches nearly all of it, about a quarter is decoded again.
+    let (_folder, scan, decoded) = windows(64, 320, 60 * 256);
+    let rows = drained(&scan.shuffle(7, 0).unwrap());
+    rows.iter().for_each(|(id, pixels)| assert_eq!(pixels, &patch(&scan, *id), "window {id}"));
+    let (count, batches) = (decoded().iter().sum::<u32>(), rows.len().div_ceil(100) as u32);
+    assert!((15 * batches..45 * batches).contains(&count), "{count} tiles in {batches} batches");
+    // None of it does: no tile is decoded more often in a batch than it has edges.
+    let (_folder, scan, decoded) = windows(64, 320, 0);
+    drained(&scan.shuffle(7, 0).unwrap());
+    let count = decoded().iter().sum::<u32>();
+    assert!(count < 200 * batches, "{count} tiles in {batches} batches");
 }
 
 #[test]

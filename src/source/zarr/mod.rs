@@ -2,7 +2,6 @@
 
 mod blosc;
 mod codec;
-mod copy;
 mod meta;
 mod shard;
 mod store;
@@ -18,11 +17,11 @@ use std::time::SystemTime;
 use rayon::prelude::*;
 use serde_json::Value as Json;
 
-use self::copy::Place;
 use self::meta::{Meta, Wrong};
 use self::shard::Shards;
 use self::store::Store;
 use super::archive::Archive;
+use super::copy::{self, Place};
 use super::dense::Dense;
 use super::guard::guard;
 use super::swap::swap_bytes;
@@ -74,11 +73,11 @@ impl ZarrSource {
         let path = path.as_ref();
         let store = match super::is_address(path) {
             #[cfg(feature = "cloud")]
-            true => Store::Bucket(crate::sink::cloud::Bucket::to_read(path)?),
+            true => Store::Bucket(crate::bucket::Bucket::to_read(path)?),
             #[cfg(not(feature = "cloud"))]
             true => {
                 let message = "this build has no object stores: it needs the feature \"cloud\"";
-                return Err(Error::unsupported(path.display().to_string(), message));
+                return Err(Error::unsupported(super::without_query(path).display().to_string(), message));
             }
             false => Store::Folder(path.to_owned()),
         };
@@ -235,6 +234,10 @@ impl Source for ZarrSource {
         Some(digests.map(|digest| format!("metadata of {digest}")).collect::<Vec<_>>().join(", "))
     }
 
+    fn fills(&self, _first: usize) -> bool {
+        true
+    }
+
     fn open(&self, pool: &BufferPool) -> Result<Box<dyn RegionReader>> {
         let reader = ZarrReader {
             store: self.store.clone(),
@@ -270,16 +273,51 @@ struct ZarrReader {
 
 impl RegionReader for ZarrReader {
     fn read(&mut self, region: &Region) -> Result<StridedView> {
-        let view = self.read_region(region);
+        let mut views = self.read_all(std::slice::from_ref(region))?;
+        Ok(views.remove(0))
+    }
+
+    fn read_all(&mut self, regions: &[Region]) -> Result<Vec<StridedView>> {
+        let dtype = self.meta.dtype;
+        let mut memories = Vec::with_capacity(regions.len());
+        for region in regions {
+            memories.push(self.pool.take(region.shape().iter().product::<usize>() * dtype.size())?);
+        }
+        let part = |(region, out)| Part { region, target: Place::dense(&Region::shape(region), dtype.size()), out };
+        let mut parts: Vec<_> = regions.iter().zip(memories.iter_mut().map(|memory| &mut **memory)).map(part).collect();
+        self.fill_unchanged(&mut parts)?;
+        let view = |(region, memory): (&Region, crate::PoolBuf)| {
+            StridedView::from_buffer(memory.freeze(), dtype, &region.shape())
+        };
+        regions.iter().zip(memories).map(view).collect()
+    }
+
+    fn read_into(&mut self, region: &Region, first: usize, out: &mut [u8]) -> Result<()> {
+        let shape = region.shape();
+        let order = super::bands::order(shape.len(), first);
+        let stored: Vec<_> = order.iter().map(|&axis| shape[axis]).collect();
+        let target = Place::dense(&stored, self.meta.dtype.size()).by(&order);
+        self.fill_unchanged(&mut [Part { region, target, out }])
+    }
+}
+
+/// A box of the array, and the memory that it is to be in, in some order of its axes.
+struct Part<'a> {
+    region: &'a Region,
+    target: Place,
+    out: &'a mut [u8],
+}
+
+impl ZarrReader {
+    fn fill_unchanged(&mut self, parts: &mut [Part<'_>]) -> Result<()> {
+        let filled = self.fill(parts);
         if self.store.is_near() {
             // That the array changed says more than what was found in it.
             self.check_unchanged()?;
         }
-        view
+        filled
     }
-}
 
-impl ZarrReader {
     /// Fails if the array no longer says of itself what it said.
     fn check_unchanged(&self) -> Result<()> {
         self.store.check_unchanged()?;
@@ -296,57 +334,65 @@ impl ZarrReader {
         Ok(())
     }
 
-    fn read_region(&mut self, region: &Region) -> Result<StridedView> {
+    /// Fills boxes from all chunks that they touch, of which a few are unpacked side by side.
+    fn fill(&mut self, parts: &mut [Part<'_>]) -> Result<()> {
         let meta = self.meta.clone();
-        let (shape, size) = (region.shape(), meta.dtype.size());
-        let mut memory = self.pool.take(shape.iter().product::<usize>() * size)?;
-        let target = Place::dense(&shape, size);
-        let source = chunk_place(&meta);
-        let chunk = &meta.chunk.shape;
-        let mut place: Vec<u64> = region.0.iter().zip(chunk).map(|(range, n)| range.start / n).collect();
-        let at_once = at_once(&meta);
-        loop {
-            // A few chunks that are neighbours, which are unpacked side by side.
-            let mut places = vec![place.clone()];
-            let mut more = next(&mut place, region, chunk);
-            while more && places.len() < at_once {
-                places.push(place.clone());
-                more = next(&mut place, region, chunk);
-            }
-            self.hold(&places)?;
-            for place in &places {
-                // What the chunk and the region have in common, in the coordinates of the array.
-                let common: Vec<_> = (0..place.len())
-                    .map(|axis| {
-                        let first = place[axis] * chunk[axis];
-                        let (range, end) = (&region.0[axis], first.saturating_add(chunk[axis]));
-                        (range.start.max(first), range.end.min(end), first)
-                    })
-                    .collect();
-                let lengths: Vec<_> = common.iter().map(|(start, end, _)| (end - start) as usize).collect();
-                let target =
-                    target.at(common.iter().zip(&region.0).map(|((start, ..), range)| (start - range.start) as usize));
-                let held = self.held.iter().find(|(held, _)| held == place).and_then(|(_, data)| data.as_deref());
-                match held {
-                    Some(data) => {
-                        let source = source.at(common.iter().map(|(start, _, first)| (start - first) as usize));
-                        copy::copy(data, &source, &mut memory, &target, &lengths, size);
-                    }
-                    None => copy::fill(&meta.fill, &mut memory, &target, &lengths),
+        let (chunk, at_once) = (&meta.chunk.shape, at_once(&meta));
+        let mut wanted = Vec::with_capacity(at_once);
+        for number in 0..parts.len() {
+            let region = parts[number].region;
+            let mut place: Vec<u64> = region.0.iter().zip(chunk).map(|(range, n)| range.start / n).collect();
+            loop {
+                wanted.push((number, place.clone()));
+                if wanted.len() == at_once {
+                    self.copy_chunks(&wanted, parts)?;
+                    wanted.clear();
+                }
+                if !next(&mut place, region, chunk) {
+                    break;
                 }
             }
-            if !more {
-                return StridedView::from_buffer(memory.freeze(), meta.dtype, &shape);
+        }
+        self.copy_chunks(&wanted, parts)
+    }
+
+    /// Fills what these chunks have in common with a part each.
+    fn copy_chunks(&mut self, wanted: &[(usize, Vec<u64>)], parts: &mut [Part<'_>]) -> Result<()> {
+        let meta = self.meta.clone();
+        let (chunk, size, source) = (&meta.chunk.shape, meta.dtype.size(), chunk_place(&meta));
+        self.hold(wanted)?;
+        for (number, place) in wanted {
+            let Part { region, target, out } = &mut parts[*number];
+            // In the coordinates of the array.
+            let common: Vec<_> = (0..place.len())
+                .map(|axis| {
+                    let first = place[axis] * chunk[axis];
+                    let (range, end) = (&region.0[axis], first.saturating_add(chunk[axis]));
+                    (range.start.max(first), range.end.min(end), first)
+                })
+                .collect();
+            let lengths: Vec<_> = common.iter().map(|(start, end, _)| (end - start) as usize).collect();
+            let target =
+                target.at(common.iter().zip(&region.0).map(|((start, ..), range)| (start - range.start) as usize));
+            let held = self.held.iter().find(|(held, _)| held == place).and_then(|(_, data)| data.as_deref());
+            match held {
+                Some(data) => {
+                    let source = source.at(common.iter().map(|(start, _, first)| (start - first) as usize));
+                    copy::copy(data, &source, out, &target, &lengths, size);
+                }
+                None => copy::fill(&meta.fill, out, &target, &lengths),
             }
         }
+        Ok(())
     }
 
     /// Has these chunks in memory, unpacked, and no others.
-    fn hold(&mut self, places: &[Vec<u64>]) -> Result<()> {
-        self.held.retain(|(place, _)| places.contains(place));
-        let mut packed = Vec::with_capacity(places.len());
-        for place in places {
-            if !self.held.iter().any(|(held, _)| held == place) {
+    fn hold(&mut self, wanted: &[(usize, Vec<u64>)]) -> Result<()> {
+        self.held.retain(|(held, _)| wanted.iter().any(|(_, place)| place == held));
+        let mut packed = Vec::<(Vec<u64>, Packed)>::with_capacity(wanted.len());
+        for (_, place) in wanted {
+            let known = |other: &Vec<u64>| other == place;
+            if !self.held.iter().any(|(held, _)| known(held)) && !packed.iter().any(|(other, _)| known(other)) {
                 match self.load(place)? {
                     Some(found) => packed.push((place.clone(), found)),
                     None => self.held.push((place.clone(), None)),
@@ -458,10 +504,5 @@ impl Packed {
 fn chunk_place(meta: &Meta) -> Place {
     let order = &meta.chunk.order;
     let stored: Vec<_> = order.iter().map(|&axis| meta.chunk.shape[axis] as usize).collect();
-    let dense = Place::dense(&stored, meta.dtype.size());
-    let mut strides = vec![0; order.len()];
-    for (&axis, stride) in order.iter().zip(dense.strides) {
-        strides[axis] = stride;
-    }
-    Place { start: 0, strides }
+    Place::dense(&stored, meta.dtype.size()).by(order)
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 #[cfg(feature = "cloud")]
-use crate::sink::cloud::{Bucket, Object};
+use crate::bucket::{Bucket, Object};
 use crate::source::archive::{Archive, Packing};
 use crate::source::file::DataFile;
 use crate::{Error, ErrorKind, Result};

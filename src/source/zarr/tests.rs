@@ -4,8 +4,12 @@ use std::path::Path;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use arrow_array::cast::AsArray;
+use arrow_array::types::UInt64Type;
+
 use super::*;
 use crate::source::Bands;
+use crate::{AnySource, Layout, PatchScan, WindowSpec};
 
 /// 39 rows of 1,000 numbers in chunks of 8 by 300, packed by Zstandard; those of the second column are not there.
 fn write(folder: &Path, sharded: bool) {
@@ -80,6 +84,32 @@ fn a_pass_of_windows_decodes_every_chunk_once() {
             decoded.dedup();
             assert_eq!(decoded.len(), 15);
         }
+    }
+}
+
+#[test]
+fn a_sample_decodes_the_chunks_that_it_touches_once_and_no_others() {
+    for sharded in [false, true] {
+        let folder = TempDir::new().unwrap();
+        write(folder.path(), sharded);
+        let source = ZarrSource::open(folder.path(), None).unwrap();
+        let decoded = source.decoded.clone();
+        let builder = PatchScan::builder(AnySource::new(source), WindowSpec::new([2, 3])).layout(Layout::Binary);
+        let scan = builder.batch_rows(2).cache_bytes(64 << 10).build().unwrap();
+        // In the first column of chunks, over the edge to one that is not there, and in the last one.
+        let sample = scan.with_windows([38 * 998 - 1, 5, 299, 298, 6 * 998 + 5, 7 * 998 + 5]).unwrap();
+        for batch in sample.reader().unwrap() {
+            let batch = batch.unwrap();
+            let ids = batch["window"].as_primitive::<UInt64Type>().values();
+            for (&id, patch) in ids.iter().zip(batch["patch"].as_fixed_size_binary().iter()) {
+                let (y, x) = (id as usize / 998, id as usize % 998);
+                let cells = (0..6).flat_map(|i| expected(y + i / 3, x + i % 3).to_ne_bytes());
+                assert_eq!(patch.unwrap(), cells.collect::<Vec<_>>(), "window {id}");
+            }
+        }
+        let mut decoded = decoded.lock().unwrap().clone();
+        decoded.sort();
+        assert_eq!(decoded, [[0, 0], [1, 0], [4, 3]], "sharded {sharded}");
     }
 }
 

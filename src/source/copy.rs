@@ -17,6 +17,16 @@ impl Place {
         Self { start: 0, strides }
     }
 
+    /// The same by the numbers of its axes, which lie in memory in this order.
+    #[cfg(feature = "zarr")]
+    pub(super) fn by(&self, order: &[usize]) -> Self {
+        let mut strides = vec![0; order.len()];
+        for (&axis, &stride) in order.iter().zip(&self.strides) {
+            strides[axis] = stride;
+        }
+        Self { start: self.start, strides }
+    }
+
     /// The box that starts there.
     pub(super) fn at(&self, first: impl IntoIterator<Item = usize>) -> Self {
         Self { start: self.of(first), strides: self.strides.clone() }
@@ -47,6 +57,7 @@ pub(super) fn copy(from: &[u8], source: &Place, to: &mut [u8], target: &Place, s
 }
 
 /// Fills a box of `shape` with one cell.
+#[cfg(feature = "zarr")]
 pub(super) fn fill(cell: &[u8], to: &mut [u8], target: &Place, shape: &[usize]) {
     let Some((&count, outer)) = shape.split_last() else { return };
     let step = target.strides[outer.len()];
