@@ -24,7 +24,7 @@ use crate::{Error, ErrorKind, Result, parse};
 
 /// Stack of the threads that plan and compute: a sum of thousands of terms is a tree as deep. What is not used is only
 /// reserved.
-const STACK: usize = 256 << 20;
+const STACK: usize = 512 << 20;
 
 pub(super) fn run(
     args: &SqlArgs,
@@ -54,7 +54,9 @@ fn ask(
     let start = Instant::now();
     let runtime = Builder::new_multi_thread().enable_all().thread_stack_size(STACK).build().map_err(no_threads)?;
     // What is wrong in the variables of the environment.
-    SessionConfig::from_env().map_err(plain)?;
+    if SessionConfig::from_env().map_err(plain)?.batch_size() == 0 {
+        return Err(Error::format("DATAFUSION_EXECUTION_BATCH_SIZE", "0: expected at least 1"));
+    }
     let ctx = session(config().with_information_schema(true), memory)?;
     register(&ctx).map_err(plain)?;
     for table in &args.table {
