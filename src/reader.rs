@@ -44,7 +44,7 @@ enum Coming {
 /// How pixels come.
 enum Intake {
     /// Band by band, each with the windows of a batch.
-    Bands(Feed),
+    Bands(Box<Feed>),
     /// Window by window, as they lie in a file: the batch is made where it is read.
     Taker(Box<PatchTaker>),
 }
@@ -141,7 +141,7 @@ impl PatchReader {
         let pool = BufferPool::new((encoder.columns.len() + 5) * (prefetch + 2) + 3);
         let hull = plan.hull();
         let (feed, prefetch) = if selection.is_all() || plan.is_resident() {
-            (Intake::Bands(Feed::open(&*plan.source, &encoder, hull.clone(), &pool)?), prefetch)
+            (Intake::Bands(Box::new(Feed::open(&*plan.source, &encoder, hull.clone(), &pool)?)), prefetch)
         } else {
             let taker = PatchTaker::new(&*plan.source, encoder.clone(), plan.cache_bytes)?;
             (Intake::Taker(Box::new(taker)), plan.flying())
