@@ -164,8 +164,7 @@ impl PatchReader {
         rows
     }
 
-    fn job(&mut self) -> Result<Job> {
-        let rows = self.next_rows();
+    fn job(&mut self, rows: Range<u64>) -> Result<Job> {
         let Intake::Bands(feed) = &mut self.feed else { return Ok(Job { rows, slab: Slab::default() }) };
         let slab = if self.kitchen.selection.is_all() {
             feed.slab(&self.kitchen.encoder, rows.clone())?
@@ -178,18 +177,17 @@ impl PatchReader {
 
     /// The next batch, made here.
     fn make_next(&mut self) -> Result<RecordBatch> {
-        if let Intake::Taker(_) = &self.feed {
-            let rows = self.next_rows();
+        let rows = self.next_rows();
+        if let Intake::Taker(taker) = &mut self.feed {
             let ids = self.kitchen.selection.ids(rows);
-            let Intake::Taker(taker) = &mut self.feed else { unreachable!("it was one just now") };
             return caught(|| taker.take(&ids));
         }
-        let job = caught(|| self.job())?;
+        let job = caught(|| self.job(rows))?;
         self.kitchen.make(job)
     }
 
     fn order(&mut self) {
-        let rows = self.rows.start..self.rows.start.saturating_add(self.batch_rows).min(self.rows.end);
+        let rows = self.next_rows();
         if let Intake::Bands(feed) = &self.feed
             && feed.lets_go(&self.kitchen.encoder, &rows)
         {
@@ -197,7 +195,7 @@ impl PatchReader {
         }
         let (sender, receiver) = sync_channel(1);
         self.coming.push_back(Coming::Later(receiver));
-        match caught(|| self.job()) {
+        match caught(|| self.job(rows)) {
             Ok(job) => self.kitchen.order(job, sender),
             Err(error) => {
                 self.rows.start = self.rows.end;
