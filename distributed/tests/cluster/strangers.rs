@@ -60,29 +60,6 @@ async fn still_answers(cluster: &Cluster) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn broken_plans_are_errors() {
-    let cluster = Cluster::start();
-    let sql = "SELECT count(*), sum(patch_sum(patch)) FROM t WHERE y < 3 AND x % 7 = 2";
-    let plan = plan(&cluster, sql).await;
-    assert_eq!(run(&cluster, 0, MaybeEncoded::Decoded(plan.clone())).await.unwrap(), 1);
-    let bytes = MaybeEncoded::Decoded(plan).encode(&cluster.ctx.task_ctx()).unwrap();
-    let mut random = 1u32;
-    for number in 1..300 {
-        let mut broken = bytes.clone();
-        random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        let at = random as usize % broken.len();
-        match number % 3 {
-            0 => broken.truncate(at),
-            1 => broken[at] = (random >> 8) as u8,
-            _ => broken[at] ^= 1 << (random >> 29),
-        }
-        let ran = tokio::time::timeout(Duration::from_secs(60), run(&cluster, number, MaybeEncoded::Encoded(broken)));
-        let _ = ran.await.expect("it hangs");
-    }
-    still_answers(&cluster).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_worker_writes_no_files() {
     let cluster = Cluster::start();
     let path = cluster.folder.path().join("written.parquet");
