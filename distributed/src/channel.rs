@@ -14,10 +14,10 @@ use url::Url;
 
 const CONNECT: Duration = Duration::from_secs(10);
 
-/// How often a silent worker is asked whether it is there, and how long it may take to say so: a large image may be
-/// decoded meanwhile.
-const ASK: Duration = Duration::from_secs(20);
-const SILENT: Duration = Duration::from_secs(60);
+/// How often whoever is silent on the other end is asked whether it is there, and how long it may take to say so: a large
+/// image may be decoded meanwhile.
+pub(crate) const ASK: Duration = Duration::from_secs(20);
+pub(crate) const SILENT: Duration = Duration::from_secs(60);
 
 /// One connection a worker. It is made anew if it breaks, but what was on its way fails.
 #[derive(Clone, Default)]

@@ -10,7 +10,7 @@ use datafusion_distributed::{
 };
 use windrow::datafusion::PatchExec;
 
-/// So many batches are worth a worker: each is 4 MiB of patches, or 65,536 rows without.
+/// So many batches are worth a worker: each is 2 MiB of patches, or 65,536 rows without.
 const WORTH: u64 = 4;
 
 /// How many workers a table is worth.

@@ -22,7 +22,7 @@
 //! the metadata are compared. No pixel is sent but in the answers of a part: aggregates are computed where the windows
 //! are gathered.
 //!
-//! Parts are made of neighbouring rows, as [splits](windrow::PatchScan::splits) are. Tables of few rows (under 16 MiB of
+//! Parts are made of neighbouring rows, as [splits](windrow::PatchScan::splits) are. Tables of few rows (under 8 MiB of
 //! dense patches, or 262,144 rows without pixels), and queries with an array in memory, stay in the process that asks.
 //!
 //! Rows that were chosen by pixels, as by a mask, are chosen anew by each worker, which has ten seconds to make its plan.
@@ -30,12 +30,13 @@
 //! # What goes wrong
 //! A worker that can't be reached, ends or is silent for a minute makes the query fail; nothing is asked again. Workers
 //! and whoever asks are of one version. They trust each other and everybody who reaches their port: a worker reads any
-//! file that it is asked for, and nothing on the way is encrypted.
+//! file that it is asked for, though it writes none, and nothing on the way is encrypted.
 
 mod channel;
 mod codec;
 mod leaf;
 mod planner;
+mod scalar;
 mod session;
 mod worker;
 

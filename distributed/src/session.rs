@@ -15,6 +15,7 @@ use crate::channel::Channels;
 use crate::codec::PatchCodec;
 use crate::leaf;
 use crate::planner::Planner;
+use crate::scalar;
 
 /// A session whose queries are dealt to the workers at these addresses, with the table function `patches` and the
 /// functions of patches. Nobody is asked yet whether they are there.
@@ -59,6 +60,7 @@ pub fn session_with(
         .with_distributed_desired_task_count_handler(leaf::wanted)
         .with_distributed_scale_up_leaf_node_handler(leaf::deal)
         .with_distributed_planner()
+        .with_analyzer_rule(Arc::new(scalar::OneRow))
         .build();
     let planner = Arc::new(Planner(state.query_planner().clone()));
     SessionContext::new_with_state(SessionStateBuilder::new_from_existing(state).with_query_planner(planner).build())

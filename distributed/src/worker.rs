@@ -4,17 +4,26 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use datafusion::common::plan_err;
+use datafusion::common::tree_node::TreeNode;
+use datafusion::datasource::sink::DataSinkExec;
 use datafusion::error::DataFusionError;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::{FunctionRegistry, SessionState};
-use datafusion_distributed::{DistributedExt, WorkerQueryContext};
+use datafusion_distributed::{
+    DistributedExt, WorkerPlanRewriteEvent, WorkerPlanRewriteEventResponse, WorkerQueryContext,
+};
 use tokio::net::TcpListener;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use windrow::{Error, ErrorKind, Result};
 
-use crate::channel::Channels;
+use crate::channel::{ASK, Channels, SILENT};
 use crate::codec::PatchCodec;
+use crate::scalar;
+
+/// The most bytes of a plan: what comes is held in memory before anybody looks at it.
+const MOST_BYTES: usize = 64 << 20;
 
 /// A worker that has its port, and serves nobody yet.
 ///
@@ -59,8 +68,9 @@ impl Worker {
             let channels = channels.clone();
             async move {
                 let builder = context.builder.with_distributed_user_codec(PatchCodec);
+                let builder = builder.with_distributed_worker_plan_rewrite_handler(reads_only);
                 let mut state: SessionState = builder.with_distributed_channel_resolver(channels).build();
-                for function in windrow::datafusion::functions() {
+                for function in windrow::datafusion::functions().chain([scalar::function()]) {
                     state.register_udf(Arc::new(function))?;
                 }
                 Ok::<_, DataFusionError>(state)
@@ -71,10 +81,21 @@ impl Worker {
             .with_version(env!("CARGO_PKG_VERSION"));
         let name = self.address.to_string();
         let incoming = TcpIncoming::from(self.listener).with_nodelay(Some(true));
-        let served = Server::builder().add_service(worker.into_worker_server());
+        let service = worker.into_worker_server().max_decoding_message_size(MOST_BYTES);
+        // Whoever asked may be gone without a word.
+        let mut server = Server::builder().http2_keepalive_interval(Some(ASK)).http2_keepalive_timeout(Some(SILENT));
+        let served = server.add_service(service);
         served.serve_with_incoming_shutdown(incoming, stop).await.map_err(|error| {
             let error = std::io::Error::other(error);
             Error::from(ErrorKind::Io { name, action: "serve", error })
         })
     }
+}
+
+/// Refuses plans that write files: whoever asks writes.
+fn reads_only(event: WorkerPlanRewriteEvent<'_>) -> datafusion::error::Result<WorkerPlanRewriteEventResponse> {
+    if event.plan.exists(|node| Ok(node.is::<DataSinkExec>()))? {
+        return plan_err!("a worker writes no files");
+    }
+    Ok(WorkerPlanRewriteEventResponse::new(event.plan))
 }

@@ -482,7 +482,8 @@ impl Plan {
     ) -> PyResult<(u64, u64)> {
         let compression = compression.parse().map_err(to_py)?;
         let options = IpcOptions { compression, store_columns };
-        let scan = self.readable()?.prefer_batch_bytes(ipc::BATCH_BYTES);
+        let scan = self.readable()?;
+        let scan = scan.prefer_batch_bytes(ipc::batch_bytes(&scan.schema(), compression));
         watch::run(
             py,
             || scan.reader(),

@@ -488,7 +488,7 @@ pub(super) struct ScanArgs {
     /// The label of pixels that have none: a number, nan, or file
     #[arg(long, value_name = "VALUE", allow_hyphen_values = true, requires = "labels", help_heading = "Labels")]
     label_nodata: Option<String>,
-    /// Bytes of a batch, about [default: 4MiB]
+    /// Bytes of a batch, about [default: 2MiB; in Arrow files from 4MiB to 8MiB, by the width of the image]
     #[arg(long, value_name = "BYTES", allow_hyphen_values = true, help_heading = "Batches")]
     batch_bytes: Option<String>,
     /// A limit for the memory of the whole process: fewer and smaller batches are made at once, and what can't be held

@@ -23,6 +23,8 @@ use crate::folder::{self, Check, Cut, FolderOptions};
 use crate::sink::Compression;
 use crate::sink::Written;
 use crate::sink::ipc::{self, IpcOptions};
+#[cfg(feature = "parquet")]
+use crate::sink::parquet::{self, ParquetOptions};
 use crate::{Error, ErrorKind, PatchScan, Result};
 
 /// How standard output is named in errors.
@@ -48,7 +50,8 @@ pub(super) fn run(args: Args) -> Result<()> {
             if let Some(most) = most {
                 let remote = target.upload_memory(&output);
                 let (schema, batch) = (tiles.schema(), tiles.batch_bytes());
-                tiles = tiles.fit(most, |rows| remote + target.memory_of(&schema, rows, batch, compression))?;
+                let stored = Stored::new(compression, store_columns);
+                tiles = tiles.fit(most, |rows| remote + target.memory_of(&schema, rows, batch, stored))?;
             }
             // What is not there yet is none of them.
             for written in [Some(&output), report.as_ref()].into_iter().flatten().filter(|path| path.exists()) {
@@ -59,7 +62,8 @@ pub(super) fn run(args: Args) -> Result<()> {
             }
             let stop = Stop::listen(interrupted)?;
             let (pass, reader) = Pass::start(&tiles, quiet)?;
-            let written = target.write(stop.watch(reader), &output, IpcOptions { compression, store_columns })?;
+            let stored = Stored::new(compression, store_columns);
+            let written = target.write(stop.watch(reader), &output, stored)?;
             pass.end(Some((&output, written)), report.as_deref(), quiet)
         }
         Command::Export { scan, output, compression, store_columns, folder, quiet } => {
@@ -68,22 +72,25 @@ pub(super) fn run(args: Args) -> Result<()> {
             let compression = compression.map(|text| text.parse()).transpose()?.unwrap_or_default();
             let most = scan.max_memory()?;
             let (scan, notes) = if target.takes_all() { scan.resolve_all()? } else { scan.resolve()? };
-            let scan = match most {
+            let stored = Stored::new(compression, store_columns);
+            let (scan, stored) = match most {
                 Some(most) => {
                     let remote = target.upload_memory(&output);
-                    target.prepare(&scan).fit(most, |scan| {
-                        let explain = scan.explain();
-                        remote + target.memory_of(&scan.schema(), explain.rows, explain.batch_bytes, compression)
+                    stored.that_fits(|stored| {
+                        target.prepare(&scan, stored).fit(most, |scan| {
+                            let explain = scan.explain();
+                            remote + target.memory_of(&scan.schema(), explain.rows, explain.batch_bytes, stored)
+                        })
                     })?
                 }
-                None => scan,
+                None => (scan, stored),
             };
             if !quiet {
                 note_whole_axes(&scan);
                 note(&scan.source().notes());
                 note(&notes);
             }
-            export(&scan, &output, target, IpcOptions { compression, store_columns }, quiet, interrupted)
+            export(&scan, &output, target, stored, quiet, interrupted)
         }
         #[cfg(feature = "parquet")]
         Command::Verify { folder, image, sample, all, quiet } => {
@@ -163,27 +170,26 @@ fn export(
     scan: &PatchScan,
     output: &Path,
     target: Target,
-    options: IpcOptions,
+    stored: Stored,
     quiet: bool,
     interrupted: &'static str,
 ) -> Result<()> {
-    let scan = &target.prepare(scan);
+    let scan = &target.prepare(scan, stored);
     let (start, explain) = (Instant::now(), scan.explain());
     let (stop, bar) = (Stop::listen(interrupted)?, Bar::new(&explain, quiet));
     let watch = |reader| bar.watch(stop.watch(reader));
     let written = match target {
         #[cfg(feature = "parquet")]
         Target::Folder { cut, resume } => {
-            let options = FolderOptions { parquet: parquet_options(options), cut, resume };
+            let options = FolderOptions { parquet: stored.parquet(), cut, resume };
             folder::write(scan, output, &options, watch)?
         }
         #[cfg(feature = "parquet")]
         Target::Split { index, of } => {
-            let parquet = parquet_options(options);
-            let options = FolderOptions { parquet, cut: Cut::Files(of), resume: false };
+            let options = FolderOptions { parquet: stored.parquet(), cut: Cut::Files(of), resume: false };
             folder::write_split(scan, output, index, &options, watch)?
         }
-        file => file.write(watch(scan.reader()?), output, options)?,
+        file => file.write(watch(scan.reader()?), output, stored)?,
     };
     drop(bar);
     if !quiet {
@@ -224,10 +230,41 @@ fn stream(reader: impl RecordBatchReader, options: IpcOptions, interrupted: &'st
     out.flush().map_err(stdout_error)
 }
 
-#[cfg(feature = "parquet")]
-fn parquet_options(options: IpcOptions) -> crate::sink::parquet::ParquetOptions {
-    let IpcOptions { compression, store_columns } = options;
-    crate::sink::parquet::ParquetOptions { compression, store_columns, ..Default::default() }
+/// How files are written.
+#[derive(Clone, Copy)]
+struct Stored {
+    ipc: IpcOptions,
+    /// Pages as small as they get, to take less memory.
+    #[cfg(feature = "parquet")]
+    small_pages: bool,
+}
+
+impl Stored {
+    fn new(compression: Compression, store_columns: bool) -> Self {
+        Self {
+            ipc: IpcOptions { compression, store_columns },
+            #[cfg(feature = "parquet")]
+            small_pages: false,
+        }
+    }
+
+    #[cfg(feature = "parquet")]
+    fn parquet(self) -> ParquetOptions {
+        let IpcOptions { compression, store_columns } = self.ipc;
+        let page_bytes = self.small_pages.then_some(parquet::PAGE_BYTES.0);
+        ParquetOptions { compression, store_columns, page_bytes, ..Default::default() }
+    }
+
+    /// What `fit` makes of these, or else of smaller pages.
+    fn that_fits<T>(self, fit: impl Fn(Self) -> Result<T>) -> Result<(T, Self)> {
+        let first = fit(self);
+        #[cfg(feature = "parquet")]
+        if first.is_err() {
+            let small = Self { small_pages: true, ..self };
+            return Ok((fit(small)?, small));
+        }
+        Ok((first?, self))
+    }
 }
 
 /// Draws all rows of a scan, or some that stand for them.
@@ -375,21 +412,23 @@ impl Target {
     }
 
     /// The scan in batches that suit the target.
-    fn prepare(self, scan: &PatchScan) -> PatchScan {
+    fn prepare(self, scan: &PatchScan, stored: Stored) -> PatchScan {
         match self {
-            Target::IpcFile | Target::IpcStream => scan.prefer_batch_bytes(ipc::BATCH_BYTES),
+            Target::IpcFile | Target::IpcStream => {
+                scan.prefer_batch_bytes(ipc::batch_bytes(&scan.schema(), stored.ipc.compression))
+            }
             #[cfg(feature = "parquet")]
             Target::Parquet | Target::Folder { .. } | Target::Split { .. } => scan.clone(),
         }
     }
 
     /// What writing so many rows takes besides reading them, in batches of so many bytes.
-    fn memory_of(self, schema: &Schema, rows: u64, batch_bytes: u64, compression: Compression) -> u64 {
+    fn memory_of(self, schema: &Schema, rows: u64, batch_bytes: u64, stored: Stored) -> u64 {
         match self {
-            Target::IpcFile | Target::IpcStream => ipc_memory(batch_bytes, rows, compression),
+            Target::IpcFile | Target::IpcStream => ipc_memory(batch_bytes, rows, stored.ipc.compression),
             #[cfg(feature = "parquet")]
             Target::Parquet | Target::Folder { .. } | Target::Split { .. } => {
-                crate::sink::parquet::memory(schema, rows, &Default::default())
+                parquet::memory(schema, rows, &stored.parquet())
             }
         }
     }
@@ -400,7 +439,7 @@ impl Target {
         if output.to_str().is_some_and(|output| output.starts_with("s3://")) { UPLOAD } else { 0 }
     }
 
-    fn write(self, reader: impl RecordBatchReader, path: &Path, options: IpcOptions) -> Result<Written> {
+    fn write(self, reader: impl RecordBatchReader, path: &Path, stored: Stored) -> Result<Written> {
         match self {
             #[cfg(feature = "parquet")]
             Target::Folder { .. } | Target::Split { .. } => {
@@ -409,9 +448,9 @@ impl Target {
                 Err(Error::argument("output", message))
             }
             #[cfg(feature = "parquet")]
-            Target::Parquet => crate::sink::parquet::write(reader, path, &parquet_options(options)),
-            Target::IpcFile => ipc::write_file(reader, path, &options),
-            Target::IpcStream => ipc::write_stream_file(reader, path, &options),
+            Target::Parquet => parquet::write(reader, path, &stored.parquet()),
+            Target::IpcFile => ipc::write_file(reader, path, &stored.ipc),
+            Target::IpcStream => ipc::write_stream_file(reader, path, &stored.ipc),
         }
     }
 }

@@ -3,7 +3,7 @@
 use bytesize::ByteSize;
 use serde::Serialize;
 
-use crate::sink::ipc;
+use crate::sink::{Compression, ipc};
 use crate::source::SourceInfo as Source;
 use crate::{DType, Error, Explain, PatchScan, Result};
 
@@ -21,11 +21,16 @@ pub(super) struct ScanInfo {
 
 impl ScanInfo {
     pub(super) fn new(scan: &PatchScan) -> Self {
-        let (explain, stored) = (scan.explain(), scan.prefer_batch_bytes(ipc::BATCH_BYTES).explain());
+        let (explain, stored) = (
+            scan.explain(),
+            scan.prefer_batch_bytes(ipc::batch_bytes(&scan.schema(), Compression::default())).explain(),
+        );
         Self {
             #[cfg(feature = "parquet")]
             parquet_bytes: crate::sink::parquet::memory(&scan.schema(), explain.rows, &Default::default()),
-            ipc_bytes: ipc::memory(stored.batch_bytes, stored.rows.div_ceil(stored.batch_rows.max(1))),
+            // Its batches are larger.
+            ipc_bytes: ipc::memory(stored.batch_bytes, stored.rows.div_ceil(stored.batch_rows.max(1)))
+                + stored.peak_bytes.saturating_sub(explain.peak_bytes),
             explain,
         }
     }

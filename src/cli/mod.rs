@@ -71,7 +71,7 @@ pub mod shared {
     pub fn sql(
         program: &str,
         args: &SqlArgs,
-        session: impl FnOnce(SessionConfig, Arc<RuntimeEnv>) -> Result<SessionContext>,
+        session: impl FnOnce(SessionConfig, Arc<RuntimeEnv>) -> Result<SessionContext> + Send,
     ) -> ExitCode {
         super::ended(program, super::sql::run(args, args.interrupted(), session), args.interrupted())
     }

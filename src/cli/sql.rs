@@ -1,8 +1,10 @@
 //! `windrow sql`: queries over patches.
 
 use std::io::{self, Write};
+use std::panic::resume_unwind;
 use std::path::Path;
 use std::sync::Arc;
+use std::thread;
 use std::time::Instant;
 
 use datafusion::datasource::file_format::options::ArrowReadOptions;
@@ -20,7 +22,27 @@ use crate::datafusion::output::{self, Answer, Kind, plain};
 use crate::datafusion::{PatchTable, config, register, scan_of};
 use crate::{Error, ErrorKind, Result, parse};
 
+/// Stack of the threads that plan and compute: a sum of thousands of terms is a tree as deep. What is not used is only
+/// reserved.
+const STACK: usize = 512 << 20;
+
 pub(super) fn run(
+    args: &SqlArgs,
+    interrupted: &'static str,
+    session: impl FnOnce(SessionConfig, Arc<RuntimeEnv>) -> Result<SessionContext> + Send,
+) -> Result<()> {
+    thread::scope(|scope| {
+        let asks = thread::Builder::new().name("sql".to_owned()).stack_size(STACK);
+        let asks = asks.spawn_scoped(scope, || ask(args, interrupted, session)).map_err(no_threads)?;
+        asks.join().unwrap_or_else(|panic| resume_unwind(panic))
+    })
+}
+
+fn no_threads(error: io::Error) -> Error {
+    ErrorKind::Io { name: "threads".to_owned(), action: "start", error }.into()
+}
+
+fn ask(
     args: &SqlArgs,
     interrupted: &'static str,
     session: impl FnOnce(SessionConfig, Arc<RuntimeEnv>) -> Result<SessionContext>,
@@ -30,9 +52,11 @@ pub(super) fn run(
     let memory = memory(&args.memory)?;
     let stop = Stop::listen(interrupted)?;
     let start = Instant::now();
-    let runtime = Builder::new_multi_thread().enable_all().build();
-    let runtime =
-        runtime.map_err(|error| Error::from(ErrorKind::Io { name: "threads".to_owned(), action: "start", error }))?;
+    let runtime = Builder::new_multi_thread().enable_all().thread_stack_size(STACK).build().map_err(no_threads)?;
+    // What is wrong in the variables of the environment.
+    if SessionConfig::from_env().map_err(plain)?.batch_size() == 0 {
+        return Err(Error::format("DATAFUSION_EXECUTION_BATCH_SIZE", "0: expected at least 1"));
+    }
     let ctx = session(config().with_information_schema(true), memory)?;
     register(&ctx).map_err(plain)?;
     for table in &args.table {

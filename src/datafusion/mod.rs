@@ -27,7 +27,7 @@
 //! The crate `windrow-distributed` deals queries to workers. A leaf of a plan, [`PatchExec`], travels as a value.
 //!
 //! # Memory
-//! Every partition holds a band of the source and one batch (4 MiB, and at most 65,536 rows); other operators as
+//! Every partition holds a band of the source and one batch (2 MiB, and at most 65,536 rows); other operators as
 //! DataFusion has them. A file that is decoded as a whole (PNG, JPEG, …) is decoded by the first query that uses pixels,
 //! and stays in memory as long as the table.
 

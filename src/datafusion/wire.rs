@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 use super::PatchTable;
 use super::exec::PatchExec;
 use super::filter::Kept;
+use crate::rows::Step;
 use crate::scan::Written;
-use crate::{Error, PatchScan, Result};
+use crate::{AnySource, Error, PatchScan, Result};
 
 /// The most partitions of a leaf.
 const MOST_SPLITS: usize = 100_000;
@@ -22,14 +23,18 @@ struct Wire {
     /// Other versions of the program may gather other rows for the same words.
     version: String,
     table: Written,
-    /// The files of the image and of the labels, as they were when the query was planned.
-    stamps: [Option<String>; 2],
+    /// The files of the image, of the labels and of masks, as they were when the query was planned.
+    stamps: Vec<Stamped>,
     kept: Option<Kept>,
     columns: Vec<usize>,
     rows: Range<u64>,
     splits: Vec<Split>,
     fetch: Option<usize>,
 }
+
+/// A file, and what tells it from others.
+#[derive(PartialEq, Eq, Serialize, Deserialize)]
+struct Stamped(String, Option<String>);
 
 /// Rows, and the first and the last window that they are.
 #[derive(Serialize, Deserialize)]
@@ -82,7 +87,7 @@ impl PatchExec {
     /// The leaf as JSON, without its predicate.
     ///
     /// # Errors
-    /// If the image, a mask or labels are an array in memory.
+    /// If the image, a mask or labels are an array in memory; if a mask can't be opened.
     pub fn to_json(&self) -> Result<String> {
         let selection = &self.scan.plan().selection;
         let split = |rows: &Range<u64>| {
@@ -94,7 +99,7 @@ impl PatchExec {
         let wire = Wire {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             table: self.table.written()?,
-            stamps: stamps(&self.table),
+            stamps: stamps(&self.table)?,
             kept: self.kept.clone(),
             columns: self.encoder.columns.iter().filter_map(place).collect(),
             rows: self.scan.rows(),
@@ -141,29 +146,34 @@ impl PatchExec {
 
 const WHAT: &str = "a part of a query";
 
-/// What tells the files of a table from others.
-fn stamps(table: &PatchScan) -> [Option<String>; 2] {
-    let labels = table.plan().encoder.labels.as_ref();
-    [table.source().stamp(), labels.and_then(|labels| labels.source.stamp())]
+/// The files that say what a table is.
+fn stamps(table: &PatchScan) -> Result<Vec<Stamped>> {
+    let of = |source: &AnySource| Stamped(source.info().name.clone(), source.stamp());
+    let labels = table.plan().encoder.labels.as_ref().map(|labels| of(&labels.source));
+    let mut files: Vec<_> = std::iter::once(of(table.source())).chain(labels).collect();
+    for step in table.steps() {
+        if let Step::Mask { name, .. } = step {
+            files.push(of(&AnySource::open(name, None)?));
+        }
+    }
+    Ok(files)
 }
 
 /// The files are those that the query was planned with.
-fn check_stamps(table: &PatchScan, there: &[Option<String>; 2]) -> Result<()> {
-    let labels = table.plan().encoder.labels.as_ref().map(|labels| labels.source.info().name.clone());
-    let names = [Some(table.source().info().name.clone()), labels];
-    for ((name, here), there) in names.into_iter().zip(stamps(table)).zip(there) {
-        if here != *there {
-            let text = |stamp: &Option<String>| stamp.clone().unwrap_or_else(|| "no file".to_owned());
-            let message = format!(
-                "not the file that the query was planned with: {} there, {} here (a copy keeps the time of its \
-                 original if it is made so, by cp -p or rsync -t)",
-                text(there),
-                text(&here)
-            );
-            return Err(Error::format(name.unwrap_or_else(|| "labels".to_owned()), message));
-        }
+fn check_stamps(table: &PatchScan, there: &[Stamped]) -> Result<()> {
+    let here = stamps(table)?;
+    if here.len() != there.len() {
+        return Err(Error::format(WHAT, format!("{} files there, {} here", there.len(), here.len())));
     }
-    Ok(())
+    let Some((here, there)) = here.iter().zip(there).find(|(here, there)| here != there) else { return Ok(()) };
+    let text = |stamp: &Option<String>| stamp.clone().unwrap_or_else(|| "no file".to_owned());
+    let message = format!(
+        "not the file that the query was planned with: {} there, {} here (a copy keeps the time of its original if it is \
+         made so, by cp -p or rsync -t)",
+        text(&there.1),
+        text(&here.1)
+    );
+    Err(Error::format(here.0.clone(), message))
 }
 
 /// Partitions follow one another within the rows, and are of the windows that were meant.

@@ -99,8 +99,8 @@ impl Manifest {
             table,
             image,
             columns: schema.fields().iter().map(|field| field.name().clone()).collect(),
-            compression: options.compression.to_string(),
-            page_bytes: options.page_bytes,
+            compression: options.compression.by_level().to_string(),
+            page_bytes: options.page_bytes(&schema),
             row_group_bytes: options.row_group_bytes,
             files: ranges.into_iter().enumerate().map(file).collect(),
         })

@@ -114,7 +114,7 @@ fn plan(source: AnySource, folder: &Path, manifest: &Manifest) -> Result<(PatchS
     let scan = PatchScan::again(source, table, &manifest.columns, More::default())?.made_as(table)?;
     let parquet = ParquetOptions {
         compression: manifest.compression.parse()?,
-        page_bytes: manifest.page_bytes,
+        page_bytes: Some(manifest.page_bytes),
         row_group_bytes: manifest.row_group_bytes,
         store_columns: true,
     };

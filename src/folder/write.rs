@@ -41,10 +41,15 @@ pub fn write<R: RecordBatchReader>(
     let _lock = place.lock()?;
     let old = old(place, folder, options.resume)?;
     let (image, new) = (Some(scan.source().identity()?), old.is_none());
+    let options = &mut options.clone();
     let (scan, manifest) = match old {
         None => (scan.clone(), Manifest::plan(scan, image, options)?),
         Some(old) => {
             let scan = scan.made_as(&old.table)?;
+            // Where nobody chose, what is there has chosen.
+            if old.page_bytes == parquet::PAGE_BYTES.0 {
+                options.parquet.page_bytes.get_or_insert(old.page_bytes);
+            }
             let mut manifest = Manifest::plan(&scan, image, options)?;
             if let Some((what, here, there)) = difference(&manifest, &old) {
                 let message = format!("{} holds another table: its {what} is {there}, not {here}", folder.display());

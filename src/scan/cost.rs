@@ -16,7 +16,7 @@ pub(crate) const PROGRAM_BYTES: u64 = if cfg!(feature = "datafusion") {
 } else if cfg!(feature = "cloud") {
     14 << 20
 } else {
-    6 << 20
+    9 << 20
 };
 
 /// The memory of a scan while it is read.

@@ -106,6 +106,21 @@ def test_killed_and_continued(image: Path, server: str, environment: dict, tmp_p
         assert content(server, f"killed-{kill}") == local
 
 
+def test_two_that_continue_one_table(image: Path, server: str, environment: dict, tmp_path: Path) -> None:
+    """A bucket has no locks. Both do all the work, and write the same bytes under the same names."""
+    args = ["export", image, "--window", "8x8", "-q", "--files", 6]
+    assert windrow(*args, "-o", f"{tmp_path}/out/").returncode == 0
+    local = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    target = f"s3://{BUCKET}/two"
+    command = [WINDROW, *map(str, args), "-o", target, "--resume"]
+    first = subprocess.Popen(command, env=environment)
+    while "_metadata.json" not in content(server, "two"):
+        assert first.poll() is None
+    second = subprocess.Popen(command, env=environment)
+    assert (first.wait(), second.wait()) == (0, 0)
+    assert content(server, "two") == local and uploads(server) == 0
+
+
 def test_an_export_that_fails_leaves_nothing(image: Path, server: str, environment: dict, tmp_path: Path) -> None:
     cut = tmp_path / "cut.npy"
     cut.write_bytes(image.read_bytes())

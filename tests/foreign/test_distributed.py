@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,11 +18,19 @@ from numpy.lib.stride_tricks import sliding_window_view
 WORKER, ASK = WINDROW.with_name("windrow-worker"), WINDROW.with_name("windrow-distributed")
 
 
+def start() -> list[subprocess.Popen[str]]:
+    listen = [str(WORKER), "--listen", "127.0.0.1:0"]
+    return [subprocess.Popen(listen, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+
+
+def addresses(started: list[subprocess.Popen[str]]) -> str:
+    return ",".join(worker.stdout.readline().strip() for worker in started if worker.stdout)
+
+
 @pytest.fixture(scope="module")
 def workers() -> Iterator[str]:
-    listen = [str(WORKER), "--listen", "127.0.0.1:0"]
-    started = [subprocess.Popen(listen, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    yield ",".join(worker.stdout.readline().strip() for worker in started)
+    started = start()
+    yield addresses(started)
     for worker in started:
         worker.terminate()
         assert worker.wait(20) == 0
@@ -53,3 +62,26 @@ def test_answers(sql: str, workers: str, tmp_path: Path) -> None:
     answer = pq.read_table(tmp_path / "out.parquet")
     assert [tuple(row.values()) for row in answer.to_pylist()] == [tuple(map(float, row)) for row in expected]
     assert len(expected) > 0
+
+
+@pytest.mark.parametrize("wait", [0.0, 0.2, 0.6])
+def test_a_killed_worker_leaves_all_rows_or_no_file(wait: float, tmp_path: Path) -> None:
+    np.save(tmp_path / "image.npy", np.random.default_rng(5).integers(0, 256, (700, 700)).astype("uint8"))
+    sql = f"select y, x, patch_quantile(patch, 0.5) as q from patches('{tmp_path}/image.npy', window => '16x16')"
+    started, out = start(), tmp_path / "out.parquet"
+    try:
+        ask = [str(ASK), "sql", sql, "--workers", addresses(started), "-q", "-o", str(out)]
+        asks = subprocess.Popen(ask, stderr=subprocess.PIPE, text=True)
+        time.sleep(wait)
+        started[1].kill()
+        _, error = asks.communicate(timeout=120)
+    finally:
+        for worker in started:
+            worker.kill()
+            worker.wait()
+    if asks.returncode == 0:
+        made = pq.read_table(out, columns=["y", "x"])
+        assert len({(row["y"], row["x"]) for row in made.to_pylist()}) == len(made) == 685 * 685
+    else:
+        assert len(error.splitlines()) == 1 and error.startswith("windrow-distributed: "), error
+        assert [path.name for path in tmp_path.iterdir()] == ["image.npy"]

@@ -228,6 +228,38 @@ def test_another_table_is_refused(args: list[str], message: str, image: Path, wh
     assert content(whole) == before
 
 
+def test_a_codec_has_two_names(image: Path, whole: Path) -> None:
+    """The level that is nobody's choice is the one that the manifest names."""
+    before = content(whole)
+    export(image, whole, "--files", 7, "--resume", "--compression", "zstd")
+    assert content(whole) == before
+
+
+def test_pages_stay_as_small_as_a_limit_made_them(tmp_path: Path) -> None:
+    """A table that was begun within a limit of memory is continued without one."""
+    wide, out = tmp_path / "wide.npy", tmp_path / "out"
+    np.save(wide, np.random.default_rng(6).normal(size=(40, 2048)).astype(np.float32))
+    args = ["export", wide, "--window", "8x8", "-q", "--layout", "binary", "--files", 3]
+
+    def page_bytes(folder: Path) -> int:
+        return json.loads((folder / "_metadata.json").read_text())["page_bytes"]
+
+    assert windrow(*args, "-o", f"{tmp_path}/free/").returncode == 0
+    assert page_bytes(tmp_path / "free") > 4 << 20
+    refused = windrow(*args, "-o", f"{out}/", "--max-memory", "1MiB")
+    least = refused.stderr.decode().split("expected ")[1].split()[0].strip(",")
+    assert windrow(*args, "-o", f"{out}/", "--max-memory", least).returncode == 0
+    assert page_bytes(out) == 4 << 20
+    before = content(out)
+    (out / "part-00001.parquet").unlink()
+    run = windrow(*args, "-o", f"{out}/", "--resume")
+    assert run.returncode == 0 and content(out) == before, run.stderr
+    assert windrow("verify", out, "--all").returncode == 0
+    # The other way round there is no choice.
+    run = windrow(*args, "-o", f"{tmp_path}/free/", "--resume", "--max-memory", least)
+    assert run.returncode == 1 and b"its page bytes is" in run.stderr, run.stderr
+
+
 @pytest.mark.parametrize("change", ["name", "rows", "none"])
 def test_a_manifest_of_someone_else_leads_nowhere(change: str, image: Path, tmp_path: Path) -> None:
     out = export(image, tmp_path / "out", "--files", 3)

@@ -63,19 +63,56 @@ def test_engines_agree(query: str, image: Path, stored: dict[str, Path], tmp_pat
     # Of the files, the same engine and another.
     for end, path in stored.items():
         assert sql(query, tmp_path / f"{end}.arrow", f"t={path}").equals(answer)
+    rows = [tuple(row.values()) for row in answer.to_pylist()]
     with duckdb.connect() as other:
-        other.execute(f"create view t as select * from '{stored['parquet']}'")
         # Division of integers is `//` there.
-        theirs = other.execute(query.replace("y / 20", "y // 20")).fetchall()
-    assert [tuple(row.values()) for row in answer.to_pylist()] == theirs
+        asked = query.replace("y / 20", "y // 20")
+        other.execute(f"create view t as select * from '{stored['parquet']}'")
+        assert other.execute(asked).fetchall() == rows
+        if "join" not in query:
+            # What is read once, from the stream of the rows as they are made.
+            other.execute("drop view t")
+            other.register("t", streamed(image))
+            assert other.execute(asked).fetchall() == rows
     frame = pl.SQLContext(t=pl.scan_parquet(stored["parquet"]))
     if " / " not in query and "join" not in query:
-        assert [tuple(row.values()) for row in answer.to_pylist()] == frame.execute(query).collect().rows()
+        assert frame.execute(query).collect().rows() == rows
     for end in ("parquet", "arrows"):
         assert sql(query, tmp_path / f"a.{end}", table).to_pylist() == answer.to_pylist()
     assert windrow("sql", query, "-q", "-o", tmp_path / "a.csv", "-t", table).returncode == 0
     csv = pl.read_csv(tmp_path / "a.csv")
-    assert csv.columns == answer.column_names and csv.rows() == [tuple(row.values()) for row in answer.to_pylist()]
+    assert csv.columns == answer.column_names and csv.rows() == rows
+
+
+def streamed(image: Path) -> pa.RecordBatchReader:
+    """The rows as a stream of Arrow, which goes on to others by the C interface."""
+    run = windrow("stream", image, "--window", "6x5", "--step", "2")
+    assert run.returncode == 0, run.stderr
+    return pa.ipc.open_stream(run.stdout)
+
+
+def test_engines_agree_on_pixels(image: Path, tmp_path: Path) -> None:
+    table = f"t={image},window=6x5,step=2"
+    query = """select y / 20 as block, count(*) as n, cast(sum(patch_sum(patch)) as bigint) as total, max(patch_max(patch))
+        as most, min(patch[2][3]) as one from t where x % 3 = 1 or y in (4, 40) group by block order by block"""
+    rows = [tuple(row.values()) for row in sql(query, tmp_path / "a.arrow", table).to_pylist()]
+    assert len(rows) == 6
+    with duckdb.connect() as other:
+        other.register("t", streamed(image))
+        asked = """with f as (select y, x, patch, flatten(patch::usmallint[][]) as flat from t)
+            select y // 20 as block, count(*), sum(list_sum(flat))::bigint, max(list_max(flat)), min(patch[2][3])
+            from f where x % 3 = 1 or y in (4, 40) group by block order by block"""
+        assert other.execute(asked).fetchall() == rows
+    lines = [pl.col("patch").arr.get(i) for i in range(6)]
+    frame = pl.LazyFrame(pl.from_arrow(streamed(image)))
+    frame = frame.filter((pl.col("x") % 3 == 1) | pl.col("y").is_in([4, 40])).group_by(block=pl.col("y") // 20)
+    grouped = frame.agg(
+        n=pl.len(),
+        total=pl.sum_horizontal(line.arr.sum().cast(pl.Int64) for line in lines).sum(),
+        most=pl.max_horizontal(line.arr.max() for line in lines).max(),
+        one=lines[1].arr.get(2).min(),
+    )
+    assert grouped.sort("block").collect().rows() == rows
 
 
 def test_pixels_are_those_of_numpy(image: Path, tmp_path: Path) -> None:

@@ -119,3 +119,20 @@ async fn wrong_numbers_are_errors() {
     assert!(error("\"axes\":[[", "\"axes\":[[],[").contains("number of axes"));
     assert!(error("chelsea.png", "chelsea.pgn").contains("cannot open"));
 }
+
+/// A mask is a file that says which rows there are.
+#[tokio::test]
+async fn a_mask_is_the_one_that_was_planned_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let (image, mask) = (folder.path().join("image.npy"), folder.path().join("mask.npy"));
+    super::write_npy(&image, 0);
+    super::write_npy(&mask, 1);
+    let table = format!("patches('{}', window => '16x16', mask => '{}')", image.display(), mask.display());
+    let plan = leaf(&format!("SELECT y, patch FROM {table}")).await;
+    let bytes = encode(&plan);
+    assert_eq!(rows(decode(&bytes).unwrap()).await, rows(plan).await);
+    // Its pixels are what they were, but nobody knows that.
+    super::write_npy(&mask, 1);
+    let error = decode(&bytes).unwrap_err().to_string();
+    assert!(error.contains("mask.npy: not the file that the query was planned with"), "{error}");
+}

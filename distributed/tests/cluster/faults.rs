@@ -103,3 +103,63 @@ async fn nobody_there_is_an_error() {
     let error = ctx.sql("SELECT sum(patch_sum(patch)) FROM t").await.unwrap().collect().await.unwrap_err();
     assert!(error.to_string().contains("can't connect: Connection refused"), "{error}");
 }
+
+/// For workers it is planned as a join, in which two rows would be two answers.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_value_of_several_rows_is_an_error() {
+    let cluster = Cluster::start();
+    for sql in [
+        "SELECT count(*), sum(patch_sum(patch)) FROM t WHERE y > (SELECT y FROM u WHERE x = 3 AND y < 2)",
+        "SELECT y, (SELECT x FROM u WHERE y < 1) AS first, sum(patch_sum(patch)) FROM t GROUP BY y",
+        "SELECT sum(patch_sum(patch)) FROM t WHERE x = (SELECT x FROM (VALUES (1), (2)) v(x))",
+    ] {
+        let alone = cluster.alone.sql(sql).await.unwrap().collect().await.unwrap_err().to_string();
+        assert!(alone.contains("more than one row"), "{sql}: {alone}");
+        let error = cluster.ask(sql).await.map(|(answer, _)| answer).unwrap_err().to_string();
+        assert!(error.contains("more than one row"), "{sql}: {error}");
+    }
+    for sql in [
+        "SELECT count(*), sum(patch_sum(patch)) FROM t WHERE y > (SELECT y FROM u WHERE x = 3 AND y = 20)",
+        "SELECT count(*), sum(patch_sum(patch)) FROM t WHERE y > (SELECT y FROM u WHERE y < 0)",
+        "SELECT count(*), sum(patch_sum(patch)) FROM t WHERE y > (SELECT y FROM u ORDER BY y DESC LIMIT 1) - 100",
+        "SELECT y, (SELECT max(x) FROM u WHERE u.y = t.y) AS most, count(patch) FROM t GROUP BY y ORDER BY y",
+    ] {
+        assert_eq!(cluster.ask(sql).await.unwrap().0, cluster.ask_alone(sql).await, "{sql}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mask_that_changed_is_an_error() {
+    let cluster = Cluster::start();
+    let mask = cluster.folder.path().join("mask.npy");
+    let write = |salt| super::write_npy(&mask, salt);
+    write(1);
+    let options = [("window", "16x16"), ("mask", mask.to_str().unwrap())];
+    let scan = windrow::datafusion::scan_of(cluster.image.to_str().unwrap(), options).unwrap();
+    for ctx in [&cluster.ctx, &cluster.alone] {
+        ctx.register_table("masked", Arc::new(PatchTable::new(&scan).unwrap())).unwrap();
+    }
+    let sql = "SELECT count(*), sum(patch_sum(patch)) FROM masked WHERE patch[1][1] >= 0";
+    let (answer, gathered) = cluster.ask(sql).await.unwrap();
+    assert_eq!((answer, gathered), (cluster.ask_alone(sql).await, Some(scan.num_rows() as usize)));
+    fail(&cluster, sql, || write(2)).await;
+    let error = cluster.ask(sql).await.map(|(answer, _)| answer).unwrap_err().to_string();
+    assert!(error.contains("chosen by what has changed") || error.contains("rows"), "{error}");
+}
+
+/// Nobody waits for an answer: the workers are there for the next who asks.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asks_may_be_killed() {
+    let cluster = Cluster::start();
+    let urls = cluster.workers.iter().map(|worker| worker.url.as_str()).collect::<Vec<_>>().join(",");
+    let table = format!("t={},window=16x16", cluster.image.display());
+    for wait in [50, 200, 500] {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_windrow-distributed"));
+        let mut asks = command.args(["sql", LONG, "--table", &table, "--workers", &urls]).spawn().unwrap();
+        tokio::time::sleep(Duration::from_millis(wait)).await;
+        asks.kill().unwrap();
+        asks.wait().unwrap();
+        let sql = "SELECT count(*), sum(patch_sum(patch)) FROM t";
+        assert_eq!(cluster.ask(sql).await.unwrap().0, cluster.ask_alone(sql).await);
+    }
+}

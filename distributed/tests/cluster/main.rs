@@ -4,6 +4,7 @@ mod answers;
 mod codec;
 mod command;
 mod faults;
+mod strangers;
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};

@@ -1,7 +1,9 @@
 //! Compresses pages and buffers, with contexts and memory that are used again.
 
+mod blocks;
 mod overlap;
 mod sequences;
+mod told;
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,9 +12,11 @@ use arrow_schema::Schema;
 #[cfg(feature = "ipc")]
 use lz4_flex::frame::{BlockSize, FrameEncoder, FrameInfo};
 
+use self::blocks::Block;
 use self::overlap::Overlap;
 pub(super) use self::overlap::Place;
 use self::sequences::Sequences;
+use self::told::Told;
 use super::Compression;
 
 /// The level of Zstandard, where nobody chose one.
@@ -21,6 +25,22 @@ const ZSTD_LEVEL: u8 = 1;
 /// What Zstandard's level is.
 pub(super) fn zstd_level(level: Option<u8>) -> i32 {
     level.unwrap_or(ZSTD_LEVEL).into()
+}
+
+/// What patches have in common, if that is worth more than what the codec would find by itself.
+fn known(compression: Compression, schema: &Schema) -> Option<Overlap> {
+    match compression {
+        // A higher level looks further than from one window to the next.
+        Compression::Zstd(None | Some(1)) => Overlap::of(schema, Sequences::LIMITS),
+        Compression::Lz4 => Overlap::of(schema, Block::LIMITS),
+        _ => None,
+    }
+}
+
+/// Bytes of rows from which nothing is gained any more by taking more of them, about: repetitions are known within pages
+/// and buffers alone.
+pub(super) fn span(compression: Compression, schema: &Schema) -> u64 {
+    known(compression, schema).map_or(0, |overlap| overlap.span() as u64)
 }
 
 /// How LZ4 stands in a file.
@@ -39,16 +59,13 @@ pub(super) enum Lz4 {
 pub(super) struct Compressors {
     compression: Compression,
     lz4: Lz4,
-    /// What patches have in common, if that is worth more than what the codec would find by itself.
     overlap: Option<Arc<Overlap>>,
     idle: Arc<Mutex<Vec<Compressor>>>,
 }
 
 impl Compressors {
     pub(super) fn new(compression: Compression, lz4: Lz4, schema: &Schema) -> Self {
-        // A higher level looks further than from one window to the next.
-        let fast = matches!(compression, Compression::Zstd(None | Some(1)));
-        let overlap = if fast { Overlap::of(schema).map(Arc::new) } else { None };
+        let overlap = known(compression, schema).map(Arc::new);
         Self { compression, lz4, overlap, idle: Arc::default() }
     }
 
@@ -76,7 +93,7 @@ struct Compressor {
 enum State {
     None,
     Zstd(zstd::bulk::Compressor<'static>, Option<Sequences>),
-    Lz4(Lz4),
+    Lz4(Lz4, Block),
     #[cfg(feature = "parquet")]
     Snappy(Box<snap::raw::Encoder>),
 }
@@ -86,7 +103,7 @@ impl Compressor {
         let codec = match compression {
             Compression::None => State::None,
             Compression::Zstd(level) => State::Zstd(zstd::bulk::Compressor::new(zstd_level(level))?, None),
-            Compression::Lz4 => State::Lz4(lz4),
+            Compression::Lz4 => State::Lz4(lz4, Block::default()),
             #[cfg(feature = "parquet")]
             Compression::Snappy => State::Snappy(Box::new(snap::raw::Encoder::new())),
             #[cfg(not(feature = "parquet"))]
@@ -101,34 +118,39 @@ impl Compressor {
         match &mut self.codec {
             State::None => return Ok(None),
             State::Zstd(zstd, sequences) => {
-                out.reserve(zstd::zstd_safe::compress_bound(bytes.len()));
-                let planned = match overlap {
-                    Some((overlap, place)) => {
-                        let sequences = match sequences {
-                            Some(sequences) => sequences,
-                            None => sequences.insert(Sequences::new()?),
-                        };
-                        overlap.plan(bytes, place, sequences) && sequences.compress(bytes.len(), out)
-                    }
-                    None => false,
-                };
-                if !planned {
+                if overlap.is_some() && sequences.is_none() {
+                    *sequences = Some(Sequences::new()?);
+                }
+                let told = sequences
+                    .as_mut()
+                    .is_some_and(|sequences| told(bytes, overlap, sequences) && sequences.compress(bytes.len(), out));
+                if !told {
+                    out.clear();
+                    out.reserve(zstd::zstd_safe::compress_bound(bytes.len()));
                     zstd.compress_to_buffer(bytes, out)?;
                 }
             }
-            #[cfg(feature = "parquet")]
-            State::Lz4(Lz4::Block) => {
-                out.resize(lz4_flex::block::get_maximum_output_size(bytes.len()), 0);
-                let length = lz4_flex::block::compress_into(bytes, out).map_err(io::Error::other)?;
-                out.truncate(length);
-            }
-            #[cfg(feature = "ipc")]
-            State::Lz4(Lz4::Frame) => {
-                let info = FrameInfo::new().block_size(BlockSize::Max4MB);
-                let mut frame = FrameEncoder::with_frame_info(info, &mut *out);
-                frame.write_all(bytes)?;
-                frame.finish().map_err(io::Error::other)?;
-            }
+            State::Lz4(lz4, block) => match lz4 {
+                #[cfg(feature = "parquet")]
+                Lz4::Block if told(bytes, overlap, &mut *block) => out.extend_from_slice(block.finish()),
+                #[cfg(feature = "parquet")]
+                Lz4::Block => {
+                    out.resize(lz4_flex::block::get_maximum_output_size(bytes.len()), 0);
+                    let length = lz4_flex::block::compress_into(bytes, out).map_err(io::Error::other)?;
+                    out.truncate(length);
+                }
+                #[cfg(feature = "ipc")]
+                Lz4::Frame if bytes.len() <= blocks::FRAME_BLOCK_BYTES && told(bytes, overlap, &mut *block) => {
+                    blocks::frame(block.finish(), out);
+                }
+                #[cfg(feature = "ipc")]
+                Lz4::Frame => {
+                    let info = FrameInfo::new().block_size(BlockSize::Max4MB);
+                    let mut frame = FrameEncoder::with_frame_info(info, &mut *out);
+                    frame.write_all(bytes)?;
+                    frame.finish().map_err(io::Error::other)?;
+                }
+            },
             #[cfg(feature = "parquet")]
             State::Snappy(snappy) => {
                 out.resize(snap::raw::max_compress_len(bytes.len()), 0);
@@ -138,4 +160,9 @@ impl Compressor {
         }
         Ok(Some(out.as_slice().to_vec()))
     }
+}
+
+/// Whether a codec was told of enough that repeats itself.
+fn told(bytes: &[u8], overlap: Option<(&Overlap, Place)>, to: &mut impl Told) -> bool {
+    overlap.is_some_and(|(overlap, place)| overlap.tell(bytes, place, to))
 }

@@ -6,17 +6,16 @@ use std::ptr::NonNull;
 
 use zstd_sys::{ZSTD_CCtx, ZSTD_ParamSwitch_e, ZSTD_Sequence, ZSTD_SequenceFormat_e, ZSTD_cParameter};
 
+use super::told::{Limits, Pattern, Repeat, Told};
+
 /// The most bytes of a block, by the format.
-pub(super) const BLOCK_BYTES: usize = 128 << 10;
+const BLOCK_BYTES: usize = 128 << 10;
 
 /// The longest repetition that takes no second field in a block.
 const MOST_MATCH: usize = 32 << 10;
 
-/// The shortest that the format has.
-pub(super) const LEAST_MATCH: usize = 3;
-
-/// The furthest back that a repetition may lie: what every reader is ready for.
-pub(super) const MOST_DISTANCE: usize = 8 << 20;
+/// The shortest repetition that the format has, and the furthest back that every reader is ready to look.
+const LIMITS: Limits = Limits { least: 3, distance: 8 << 20, end: 0, worth: 16 };
 
 /// What the library's header calls `ZSTD_c_blockDelimiters`.
 const BLOCK_DELIMITERS: ZSTD_cParameter = ZSTD_cParameter::ZSTD_c_experimentalParam11;
@@ -27,20 +26,12 @@ const REPEATED_OFFSETS: ZSTD_cParameter = ZSTD_cParameter::ZSTD_c_experimentalPa
 /// Bytes that the library may read behind the literals.
 const READ_BEHIND: usize = 8;
 
-/// A part of a row that repeats what stands before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Repeat {
-    /// Where in the row it begins.
-    pub(super) at: usize,
-    pub(super) length: usize,
-    /// How far before it stands.
-    pub(super) distance: usize,
-}
-
 /// Collects the repetitions of a buffer and what repeats nothing, block by block, and writes the frame.
 pub(super) struct Sequences {
     context: NonNull<ZSTD_CCtx>,
     list: Vec<ZSTD_Sequence>,
+    /// Those of a row.
+    row: Vec<ZSTD_Sequence>,
     /// The bytes that repeat nothing, one behind the other.
     literals: Vec<u8>,
     /// How many there were of them at the last repetition.
@@ -57,12 +48,12 @@ impl Sequences {
     pub(super) fn new() -> io::Result<Self> {
         // SAFETY: it has no conditions; a lack of memory gives null.
         let context = NonNull::new(unsafe { zstd_sys::ZSTD_createCCtx() }).ok_or(io::ErrorKind::OutOfMemory)?;
-        let new = Self { context, list: Vec::new(), literals: Vec::new(), told: 0, block: 0, all: 0 };
+        let new = Self { context, list: Vec::new(), row: Vec::new(), literals: Vec::new(), told: 0, block: 0, all: 0 };
         let delimiters = ZSTD_SequenceFormat_e::ZSTD_sf_explicitBlockDelimiters as i32;
         for (parameter, value) in [
             (ZSTD_cParameter::ZSTD_c_compressionLevel, 1),
-            (ZSTD_cParameter::ZSTD_c_minMatch, LEAST_MATCH as i32),
-            (ZSTD_cParameter::ZSTD_c_windowLog, MOST_DISTANCE.ilog2() as i32),
+            (ZSTD_cParameter::ZSTD_c_minMatch, LIMITS.least as i32),
+            (ZSTD_cParameter::ZSTD_c_windowLog, LIMITS.distance.ilog2() as i32),
             (BLOCK_DELIMITERS, delimiters),
             (REPEATED_OFFSETS, ZSTD_ParamSwitch_e::ZSTD_ps_enable as i32),
         ] {
@@ -72,129 +63,87 @@ impl Sequences {
         Ok(new)
     }
 
-    /// Begins a new buffer.
-    pub(super) fn clear(&mut self) {
-        self.list.clear();
-        self.literals.clear();
-        (self.told, self.block, self.all) = (0, 0, 0);
+    fn push(&mut self, distance: usize, length: usize) {
+        self.list.push(sequence(distance, self.literals.len() - self.told, length));
+        self.told = self.literals.len();
     }
 
-    /// The next bytes repeat nothing.
-    pub(super) fn literals(&mut self, mut bytes: &[u8]) {
-        while !bytes.is_empty() {
-            if self.block == BLOCK_BYTES {
-                self.end_block();
-            }
-            let (part, rest) = bytes.split_at(bytes.len().min(BLOCK_BYTES - self.block));
-            self.literals.extend_from_slice(part);
-            self.block += part.len();
-            self.all += part.len();
-            bytes = rest;
-        }
-    }
-
-    /// The next `length` bytes, at least [`LEAST_MATCH`], are those `distance` before.
-    #[inline]
-    pub(super) fn repeat(&mut self, distance: usize, mut length: usize) {
-        assert!(length >= LEAST_MATCH && (1..=MOST_DISTANCE.min(self.all)).contains(&distance));
-        while length > 0 {
-            let room = BLOCK_BYTES - self.block;
-            let part = length.min(room).min(MOST_MATCH);
-            // Neither this part nor the rest may be too short.
-            let part =
-                if length - part > 0 && length - part < LEAST_MATCH { part.saturating_sub(LEAST_MATCH) } else { part };
-            if part < LEAST_MATCH {
-                self.end_block();
-                continue;
-            }
-            self.push(distance, part);
-            self.block += part;
-            self.all += part;
-            length -= part;
-        }
-    }
-
-    /// The next bytes are a row with these repetitions, which come one behind the other.
-    #[inline]
-    pub(super) fn row(&mut self, row: &[u8], repeats: &[Repeat]) {
-        let whole = row.len() <= self.room().min(MOST_MATCH);
+    /// The next bytes are a row that may be longer than a block.
+    fn piece_by_piece(&mut self, row: &[u8], pattern: &Pattern) {
         let mut told = 0;
-        for &Repeat { at, length, distance } in repeats {
-            if !whole {
-                self.literals(&row[told..at]);
-                self.repeat(distance, length);
-            } else {
-                assert!(length >= LEAST_MATCH && (1..=MOST_DISTANCE.min(self.all + at)).contains(&distance));
-                self.few(&row[told..at]);
-                self.push(distance, length);
-            }
+        for &Repeat { at, length, distance } in &pattern.repeats {
+            self.literals(&row[told..at]);
+            self.repeat(distance, length);
             told = at + length;
         }
-        if whole {
-            self.few(&row[told..]);
-            self.block += row.len();
-            self.all += row.len();
-        } else {
-            self.literals(&row[told..]);
+        self.literals(&row[told..]);
+    }
+
+    /// The next bytes are rows for which there is room in the block.
+    fn at_once(&mut self, rows: &[u8], pattern: &Pattern) {
+        // With literals that belong to the row before; the first one has others.
+        let mut told = pattern.bytes - pattern.rest;
+        self.row.clear();
+        self.row.extend(pattern.repeats.iter().map(|&Repeat { at, length, distance }| {
+            let literals = (at + pattern.bytes - told) % pattern.bytes;
+            told = at + length;
+            sequence(distance, literals, length)
+        }));
+        let first = self.list.len();
+        let before = self.literals.len() - self.told;
+        self.list.reserve(rows.len() / pattern.bytes * self.row.len());
+        for row in rows.chunks_exact(pattern.bytes) {
+            // A call for so few would take longer than the rest.
+            match self.row[..] {
+                [one] => self.list.push(one),
+                [one, two] => self.list.extend_from_slice(&[one, two]),
+                ref row => self.list.extend_from_slice(row),
+            }
+            for &(start, end) in &pattern.lone {
+                match row[start..end] {
+                    [byte] => self.literals.push(byte),
+                    [a, b] => self.literals.extend_from_slice(&[a, b]),
+                    [a, b, c, d] => self.literals.extend_from_slice(&[a, b, c, d]),
+                    ref bytes => self.literals.extend_from_slice(bytes),
+                }
+            }
         }
-    }
-
-    /// The next bytes repeat nothing, and are a few.
-    #[inline]
-    fn few(&mut self, bytes: &[u8]) {
-        match bytes {
-            [] => {}
-            &[byte] => self.literals.push(byte),
-            _ => self.literals.extend_from_slice(bytes),
+        if let Some(first) = self.list.get_mut(first) {
+            first.litLength = first.litLength - pattern.rest as u32 + before as u32;
+            self.told = self.literals.len() - pattern.rest;
         }
-    }
-
-    #[inline]
-    fn push(&mut self, distance: usize, length: usize) {
-        let literals = (self.literals.len() - self.told) as u32;
-        self.told = self.literals.len();
-        self.list.push(ZSTD_Sequence {
-            offset: distance as u32,
-            litLength: literals,
-            matchLength: length as u32,
-            rep: 0,
-        });
-    }
-
-    /// Bytes so far.
-    pub(super) fn len(&self) -> usize {
-        self.all
-    }
-
-    /// Bytes of them that repeat nothing.
-    pub(super) fn lone(&self) -> usize {
-        self.literals.len()
+        self.block += rows.len();
+        self.all += rows.len();
     }
 
     /// Room in this block.
-    pub(super) fn room(&self) -> usize {
+    fn room(&self) -> usize {
         BLOCK_BYTES - self.block
     }
 
-    pub(super) fn end_block(&mut self) {
+    /// What follows is of the next block.
+    fn end_block(&mut self) {
         if self.block > 0 {
-            let literals = (self.literals.len() - self.told) as u32;
-            self.list.push(ZSTD_Sequence { offset: 0, litLength: literals, matchLength: 0, rep: 0 });
-            (self.told, self.block) = (self.literals.len(), 0);
+            self.push(0, 0);
+            self.block = 0;
         }
     }
 
-    /// Writes the `length` bytes that the sequences tell as a frame into the capacity of `out`; `false` if they are others,
-    /// or repeat each other too little.
+    /// Writes the `length` bytes that the sequences tell as a frame into `out`; `false` if they are others, or repeat each
+    /// other too little.
     pub(super) fn compress(&mut self, length: usize, out: &mut Vec<u8>) -> bool {
         self.end_block();
         if self.all != length || length == 0 {
             return false;
         }
         self.literals.reserve(READ_BEHIND);
-        // SAFETY: all pointers come with the lengths of what they point to, the literals with their capacity. The sequences are
-        // blocks of at most `BLOCK_BYTES` that end with delimiters, have as many literals as there are, add up to `length`, and
-        // repeat what `repeat` was told lies before.
+        out.clear();
+        // More than the head of a frame takes, for which the library does not ask.
+        out.reserve(zstd::zstd_safe::compress_bound(length));
+        // SAFETY: all pointers come with the lengths of what they point to, the literals with their capacity, behind which
+        // lies what the library may read. The sequences are blocks of at most `BLOCK_BYTES` that end with delimiters, with as
+        // many literals as there are and `length` bytes in all, and have one length of more than 16 bits a block at most.
+        // Where repetitions lie is written down and not followed.
         let written = unsafe {
             zstd_sys::ZSTD_compressSequencesAndLiterals(
                 self.context.as_ptr(),
@@ -216,11 +165,88 @@ impl Sequences {
     }
 }
 
+impl Told for Sequences {
+    const LIMITS: Limits = LIMITS;
+
+    fn begin(&mut self, _: usize) {
+        self.list.clear();
+        self.literals.clear();
+        (self.told, self.block, self.all) = (0, 0, 0);
+    }
+
+    fn literals(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            if self.block == BLOCK_BYTES {
+                self.end_block();
+            }
+            let (part, rest) = bytes.split_at(bytes.len().min(BLOCK_BYTES - self.block));
+            self.literals.extend_from_slice(part);
+            self.block += part.len();
+            self.all += part.len();
+            bytes = rest;
+        }
+    }
+
+    fn repeat(&mut self, distance: usize, mut length: usize) {
+        assert!(length >= LIMITS.least && (1..=LIMITS.distance.min(self.all)).contains(&distance));
+        while length > 0 {
+            let room = BLOCK_BYTES - self.block;
+            let part = length.min(room).min(MOST_MATCH);
+            // Neither this part nor the rest may be too short.
+            let part = if length - part > 0 && length - part < LIMITS.least {
+                part.saturating_sub(LIMITS.least)
+            } else {
+                part
+            };
+            if part < LIMITS.least {
+                self.end_block();
+                continue;
+            }
+            self.push(distance, part);
+            self.block += part;
+            self.all += part;
+            length -= part;
+        }
+    }
+
+    fn rows(&mut self, mut rows: &[u8], pattern: &Pattern) {
+        let bytes = pattern.bytes;
+        assert!(rows.len().is_multiple_of(bytes) && pattern.reach <= self.all);
+        while !rows.is_empty() {
+            if bytes > self.room() && bytes <= BLOCK_BYTES {
+                self.end_block();
+            }
+            let fit = if bytes <= MOST_MATCH { self.room() / bytes } else { 0 };
+            let (some, rest) = rows.split_at((fit.max(1) * bytes).min(rows.len()));
+            if fit == 0 {
+                self.piece_by_piece(some, pattern);
+            } else {
+                self.at_once(some, pattern);
+            }
+            rows = rest;
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.all
+    }
+
+    fn lone(&self) -> usize {
+        self.literals.len()
+    }
+}
+
 impl Drop for Sequences {
     fn drop(&mut self) {
         // SAFETY: the context was made by the library and is used by nobody else.
         unsafe { zstd_sys::ZSTD_freeCCtx(self.context.as_ptr()) };
     }
+}
+
+/// So many bytes that repeat nothing, and then `length` bytes from `distance` before; the end of a block without the latter.
+#[inline]
+fn sequence(distance: usize, literals: usize, length: usize) -> ZSTD_Sequence {
+    ZSTD_Sequence { offset: distance as u32, litLength: literals as u32, matchLength: length as u32, rep: 0 }
 }
 
 fn check(code: usize) -> io::Result<usize> {

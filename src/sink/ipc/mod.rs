@@ -9,10 +9,10 @@ use std::path::Path;
 use arrow_array::RecordBatchReader;
 use arrow_ipc::CompressionType;
 use arrow_ipc::writer::{FileWriter, IpcWriteOptions, StreamWriter};
-use arrow_schema::ArrowError;
+use arrow_schema::{ArrowError, Schema};
 
 use self::writer::Writer;
-use super::{Compression, Written, create, refuse_columns};
+use super::{Compression, Written, codec, create, refuse_columns};
 use crate::{Error, Result};
 
 /// How Arrow IPC is written.
@@ -30,9 +30,11 @@ impl From<Compression> for IpcOptions {
     }
 }
 
-/// Bytes of a batch that is to be stored. The codec finds the overlap of neighbouring windows only within a batch: at the
-/// size that suits a reader best, 8x8 windows of a photograph as floats take 7 % more.
-pub const BATCH_BYTES: u64 = 4 << 20;
+/// Bytes of a batch that is to be stored: from 4 to 8 MiB. The overlap of neighbouring windows is found only within a batch,
+/// which has to span several lines of windows.
+pub fn batch_bytes(schema: &Schema, compression: Compression) -> u64 {
+    codec::span(compression, schema).clamp(4 << 20, 8 << 20)
+}
 
 /// About how many bytes a writer of Arrow IPC holds besides the batches of its reader, at most, for so many batches of so
 /// many bytes: those that are compressed, and what the codec needs.

@@ -66,7 +66,8 @@ impl<'a, W: Write + Send> FileWriter<'a, W> {
         let (mut columns, mut page_rows) = (Vec::new(), None);
         for (field, column) in arrow.fields().iter().zip(schema.columns()) {
             columns.push(if is_patch(field) {
-                let chunk = PatchChunk::new(Patches::new(field, options.page_bytes), column.clone(), arrow, options);
+                let chunk =
+                    PatchChunk::new(Patches::new(field, options.page_bytes(arrow)), column.clone(), arrow, options);
                 if page_rows.replace(chunk.page_rows()).is_some() {
                     // Their pages would stand between each other's.
                     let message = format!("column {:?} is a second one of patches: expected one", field.name());

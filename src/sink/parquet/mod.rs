@@ -32,9 +32,9 @@ use crate::{Error, ErrorKind, Result};
 pub struct ParquetOptions {
     /// The codec of every page. Default: Zstandard, level 1.
     pub compression: Compression,
-    /// Bytes of a data page before compression. The codec finds the overlap of neighbouring windows only within a
-    /// page, so it has to span several rows of windows. Default: 4 MiB.
-    pub page_bytes: usize,
+    /// Bytes of a data page before compression. The overlap of neighbouring windows is found only within a page, which
+    /// has to span several lines of windows. Default: as many as that takes, from 4 to 16 MiB.
+    pub page_bytes: Option<usize>,
     /// Bytes of a row group before compression, which a reader may hold at once. Default: 128 MiB.
     pub row_group_bytes: usize,
     /// Store a table of layout `columns`, in which every column takes as much as the image. Default: refuse it.
@@ -43,12 +43,18 @@ pub struct ParquetOptions {
 
 impl Default for ParquetOptions {
     fn default() -> Self {
-        Self {
-            compression: Compression::default(),
-            page_bytes: 4 << 20,
-            row_group_bytes: 128 << 20,
-            store_columns: false,
-        }
+        Self { compression: Compression::default(), page_bytes: None, row_group_bytes: 128 << 20, store_columns: false }
+    }
+}
+
+/// The least bytes of a page, and the most, where nobody chose.
+pub(crate) const PAGE_BYTES: (usize, usize) = (4 << 20, 16 << 20);
+
+impl ParquetOptions {
+    /// Bytes of a data page of a table of this schema.
+    pub(crate) fn page_bytes(&self, schema: &Schema) -> usize {
+        let suits = || (crate::sink::codec::span(self.compression, schema) as usize).clamp(PAGE_BYTES.0, PAGE_BYTES.1);
+        self.page_bytes.unwrap_or_else(suits)
     }
 }
 
@@ -131,7 +137,11 @@ pub fn memory(schema: &Schema, rows: u64, options: &ParquetOptions) -> u64 {
     let pages = match patch {
         0 => 0,
         // What compression leaves of them is mostly far less than half.
-        _ => patch.saturating_mul(rows).min((pages_ahead() as u64 + 1) * options.page_bytes as u64) * 3 / 2,
+        _ => {
+            patch.saturating_mul(rows).min((pages_ahead() as u64 + 1).saturating_mul(options.page_bytes(schema) as u64))
+                * 3
+                / 2
+        }
     };
     // The ids and coordinates of neighbours differ by little, which takes about a bit a byte.
     let flat = if patch == 0 { flat } else { floats(schema) + flat.saturating_sub(floats(schema)) / 8 };
@@ -207,7 +217,7 @@ fn properties(schema: &Schema, options: &ParquetOptions) -> WriterProperties {
         .set_compression(codec(options.compression))
         .set_dictionary_enabled(false)
         .set_statistics_enabled(EnabledStatistics::None)
-        .set_data_page_size_limit(options.page_bytes)
+        .set_data_page_size_limit(options.page_bytes(schema))
         .set_data_page_row_count_limit(usize::MAX);
     for field in schema.fields() {
         if matches!(field.data_type(), DataType::Int64 | DataType::UInt64) {
