@@ -136,16 +136,15 @@ impl Bands {
         let end = self.end_for(&need);
         let kept = self.current.take().and_then(|band| keep(&band, self.axis, &need));
         let read = kept.as_ref().map_or(need.start, |band| band.region.0[self.axis].end)..end;
-        let fresh = self.full.with(self.axis, read);
-        let view = if fresh.pixels() == 0 {
+        let (fresh, region) = (self.full.with(self.axis, read), self.full.with(self.axis, need.start..end));
+        let view = if region.pixels() == 0 {
             // Windows that lie in constant padding as a whole need no pixel, and a source is not asked for none.
-            StridedView::from_buffer(Vec::<u64>::new().into(), self.dtype, &fresh.shape())?
+            StridedView::from_buffer(Vec::<u64>::new().into(), self.dtype, &region.shape())?
         } else if kept.is_none() && !self.in_place {
             self.reader.read(&fresh)?
         } else {
             self.read_behind(kept, &fresh, &need)?
         };
-        let region = self.full.with(self.axis, need.start..end);
         debug_assert_eq!(view.shape(), region.shape());
         let band = Band { view, region };
         self.current = Some(band.clone());
