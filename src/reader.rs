@@ -42,12 +42,11 @@ enum Coming {
 }
 
 /// How pixels come.
-#[expect(clippy::large_enum_variant, reason = "a reader has one of them")]
 enum Intake {
     /// Band by band, each with the windows of a batch.
     Bands(Box<Feed>),
     /// Window by window, as they lie in a file: the batch is made where it is read.
-    Taker(PatchTaker),
+    Taker(Box<PatchTaker>),
 }
 
 /// What is prepared on the reader's own thread: the rows of a batch, and the bands that hold their pixels.
@@ -145,7 +144,7 @@ impl PatchReader {
             (Intake::Bands(Box::new(Feed::open(&*plan.source, &encoder, hull.clone(), &pool)?)), prefetch)
         } else {
             let taker = PatchTaker::new(&*plan.source, encoder.clone(), plan.cache_bytes)?;
-            (Intake::Taker(taker), plan.flying())
+            (Intake::Taker(Box::new(taker)), plan.flying())
         };
         let threads = rayon::current_num_threads().saturating_sub(1).max(1);
         let kitchen = Arc::new(Kitchen { encoder, selection, pool, threads, queue: Mutex::default() });
