@@ -21,15 +21,17 @@ pub struct Patches {
 /// How the pixels of some windows lie together.
 enum Pass {
     Rows(PatchReader),
-    Columns(MatrixReader),
+    Columns(Box<MatrixReader>),
 }
 
 impl Patches {
     /// `builder` makes a scan of the column `patch` alone, in layout `binary`.
     pub(crate) fn new(py: Python<'_>, builder: ScanBuilder, by_column: bool) -> PyResult<Self> {
         let scan = builder.build().map_err(to_py)?;
-        let pass =
-            py.detach(|| if by_column { scan.matrices().map(Pass::Columns) } else { scan.reader().map(Pass::Rows) });
+        let pass = py.detach(|| match by_column {
+            true => scan.matrices().map(|matrices| Pass::Columns(Box::new(matrices))),
+            false => scan.reader().map(Pass::Rows),
+        });
         Ok(Self { pass: Mutex::new(pass.map_err(to_py)?) })
     }
 
