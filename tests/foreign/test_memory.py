@@ -156,7 +156,8 @@ def test_many_gigabytes_stream_in_what_info_says(kind: str, width: int, chunk: i
         assert run.code == 0, run.stderr
         assert abs(run.rss - said["peak_bytes"]) < 0.25 * said["peak_bytes"], (run.rss / MIB, said["peak_bytes"] / MIB)
         took.append(run.rss)
-    assert took[1] < 1.15 * took[0], took
+    # Four times as much of the image: what differs is how far threads are behind one another.
+    assert took[1] < 1.3 * took[0], took
 
 
 @pytest.mark.parametrize("args", [["--sample", "2000"], ["--sample", "4000", "--shuffle", "1"]], ids=["sample", "shuffle"])
