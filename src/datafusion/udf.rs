@@ -171,15 +171,6 @@ impl Pixels {
     where
         P::Native: PartialOrd,
     {
-        if let (What::Sum | What::Mean, None) = (what, values.nulls())
-            && self.cells > 0
-        {
-            // One loop over all pixels, which asks of no row whether it is there.
-            let count = if what == What::Mean { self.cells as f64 } else { 1.0 };
-            let patches = values.values().chunks_exact(self.cells).take(self.rows);
-            let numbers: Vec<f64> = patches.map(|pixels| sum_of(pixels, &number) / count).collect();
-            return Arc::new(Float64Array::new(numbers.into(), self.there.clone()));
-        }
         let mut some = Vec::with_capacity(self.cells);
         let mut numbers = |row: usize, f: &mut dyn FnMut(&[P::Native])| -> bool {
             if self.there.as_ref().is_some_and(|there| there.is_null(row)) {
@@ -236,19 +227,15 @@ impl Pixels {
 
 /// The sum of a number of each, by several at a time: additions one after the other would wait for each other.
 fn sum_of<T: Copy>(pixels: &[T], number: impl Fn(T) -> f64) -> f64 {
-    let (eights, rest) = pixels.as_chunks::<8>();
     let mut sums = [0.0; 8];
+    let eights = pixels.chunks_exact(sums.len());
+    let rest: f64 = eights.remainder().iter().map(|&n| number(n)).sum();
     for eight in eights {
         for (sum, &n) in sums.iter_mut().zip(eight) {
             *sum += number(n);
         }
     }
-    for half in [4, 2, 1] {
-        for i in 0..half {
-            sums[i] += sums[i + half];
-        }
-    }
-    sums[0] + rest.iter().map(|&n| number(n)).sum::<f64>()
+    sums.iter().sum::<f64>() + rest
 }
 
 /// The least or the greatest, or what is not equal to itself; nothing of nothing.
