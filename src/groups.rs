@@ -172,6 +172,8 @@ fn hull(grid: &Grid, members: &[Member]) -> Region {
 #[cfg(test)]
 mod tests {
     use arrow_array::RecordBatch;
+    use arrow_array::cast::AsArray;
+    use arrow_array::types::UInt16Type;
     use proptest::prelude::*;
 
     use crate::source::{Region, RegionReader, Source, SourceInfo};
@@ -195,7 +197,38 @@ mod tests {
 
     impl RegionReader for ChunkyReader {
         fn read(&mut self, region: &Region) -> Result<StridedView> {
+            assert!(region.pixels() > 0, "no empty region is asked for: {region:?}");
             self.0.open(&BufferPool::new(0))?.read(region)
+        }
+    }
+
+    fn chunky(view: StridedView, chunk: &[u64]) -> AnySource {
+        let info = SourceInfo {
+            name: "chunky".into(),
+            shape: view.shape().iter().map(|&n| n as u64).collect(),
+            dtype: view.dtype(),
+            axes: None,
+            chunk: chunk[..view.shape().len()].to_vec(),
+            resident: false,
+            working_bytes: 0,
+        };
+        AnySource::new(Chunky(info, view))
+    }
+
+    #[test]
+    fn a_grid_that_lies_in_padding_asks_for_no_pixel() {
+        let image = StridedView::from_vec(vec![7u16; 6], &[2, 3]).unwrap();
+        let spec = WindowSpec::new([1, 1]).step(4).pad([(1, 0), (1, 0)], PadMode::Constant).pad_value(5);
+        for (chunk, cache) in [([1, 1], 0), ([1, 1], 1 << 20), ([2, 2], 0), ([2, 2], 1 << 20)] {
+            let source = chunky(image.clone(), &chunk);
+            let scan = PatchScan::builder(source, spec.clone()).cache_bytes(cache).build().unwrap();
+            assert_eq!(scan.num_rows(), 1);
+            let mut taker = scan.taker().unwrap();
+            for ids in [&[0][..], &[0, 0], &[]] {
+                let batch = taker.take(ids).unwrap();
+                let pixels = batch["patch"].as_fixed_size_list().values().as_fixed_size_list().values();
+                assert_eq!(pixels.as_primitive::<UInt16Type>().values(), &vec![5; ids.len()][..]);
+            }
         }
     }
 
@@ -229,18 +262,9 @@ mod tests {
             spec.dilation = window.iter().map(|w| w.2).collect();
             spec.edge = [Edge::Drop, Edge::Shift, Edge::Pad][edge];
             spec.pad_mode = PadMode::ALL[mode];
-            let info = SourceInfo {
-                name: "chunky".into(),
-                shape: view.shape().iter().map(|&n| n as u64).collect(),
-                dtype: view.dtype(),
-                axes: None,
-                chunk: chunk[..shape.len()].to_vec(),
-                resident: false,
-                working_bytes: 0,
-            };
             let of = |source: AnySource| PatchScan::builder(source, spec.clone()).cache_bytes(cache).build();
             let Ok(memory) = of(view.clone().into()) else { return Ok(()) };
-            let tiles = of(AnySource::new(Chunky(info, view))).unwrap();
+            let tiles = of(chunky(view, &chunk)).unwrap();
             let order = crate::Permutation::new(memory.num_rows(), seed, 0);
             let mut takers = [memory.taker().unwrap(), tiles.taker().unwrap()];
             let mut first = 0;

@@ -14,6 +14,18 @@ pub(crate) struct Band {
     pub(crate) region: Region,
 }
 
+impl Band {
+    /// Reads a region. Windows that lie in constant padding as a whole need no pixel, and a source is not asked for none.
+    pub(super) fn read(reader: &mut dyn RegionReader, region: Region, dtype: DType) -> Result<Self> {
+        let view = if region.pixels() == 0 {
+            StridedView::from_buffer(Vec::<u64>::new().into(), dtype, &region.shape())?
+        } else {
+            reader.read(&region)?
+        };
+        Ok(Self { view, region })
+    }
+}
+
 /// Bytes that a band grows by at least, where its source leaves the choice: enough to make a read worth a system call.
 const READ_BYTES: u64 = 128 << 10;
 
@@ -44,7 +56,7 @@ impl Bands {
         let in_place = source.fills(axis);
         let (pool, dtype) = (pool.clone(), info.dtype);
         let mut bands = Self { reader, pool, dtype, full, axis, growth, in_place, current: None };
-        if info.resident && bands.full.pixels() > 0 {
+        if info.resident {
             bands.read_whole()?;
         }
         Ok(bands)
@@ -54,7 +66,7 @@ impl Bands {
     pub(crate) fn read_whole(&mut self) -> Result<()> {
         if !self.is_whole() {
             self.current = None;
-            self.current = Some(Band { view: self.reader.read(&self.full)?, region: self.full.clone() });
+            self.current = Some(Band::read(&mut *self.reader, self.full.clone(), self.dtype)?);
         }
         Ok(())
     }
@@ -137,16 +149,12 @@ impl Bands {
         let kept = self.current.take().and_then(|band| keep(&band, self.axis, &need));
         let read = kept.as_ref().map_or(need.start, |band| band.region.0[self.axis].end)..end;
         let (fresh, region) = (self.full.with(self.axis, read), self.full.with(self.axis, need.start..end));
-        let view = if region.pixels() == 0 {
-            // Windows that lie in constant padding as a whole need no pixel, and a source is not asked for none.
-            StridedView::from_buffer(Vec::<u64>::new().into(), self.dtype, &region.shape())?
-        } else if kept.is_none() && !self.in_place {
-            self.reader.read(&fresh)?
+        let band = if region.pixels() == 0 || kept.is_none() && !self.in_place {
+            Band::read(&mut *self.reader, region, self.dtype)?
         } else {
-            self.read_behind(kept, &fresh, &need)?
+            Band { view: self.read_behind(kept, &fresh, &need)?, region }
         };
-        debug_assert_eq!(view.shape(), region.shape());
-        let band = Band { view, region };
+        debug_assert_eq!(band.view.shape(), band.region.shape());
         self.current = Some(band.clone());
         Ok(band)
     }

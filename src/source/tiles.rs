@@ -120,13 +120,8 @@ impl Tiles {
             return self.tile(reader, number, &[], next);
         }
         let region = region();
-        if region.pixels() == 0 {
-            // Windows that lie in constant padding as a whole need no pixel, and a source is not asked for none.
-            let view = StridedView::from_buffer(Vec::<u64>::new().into(), self.dtype, &region.shape())?;
-            return Ok(Band { view, region });
-        }
-        if self.are_none() {
-            return Ok(Band { view: reader.read(&region)?, region });
+        if self.are_none() || region.pixels() == 0 {
+            return Band::read(reader, region, self.dtype);
         }
         self.clock += 1;
         for number in numbers {
