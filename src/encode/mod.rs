@@ -271,7 +271,7 @@ impl Encoder {
         out: &mut [u8],
         pool: &BufferPool,
     ) -> Result<()> {
-        let gather = Gather::new(&self.grid, band, self.fill);
+        let gather = Gather::of_cells(&self.grid, band, self.fill);
         let Some(conversion) = &self.conversion else {
             gather.cells(ids, pixel, out);
             return Ok(());

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::gather::Gather;
 use super::{Encoder, border};
 use crate::source::Band;
-use crate::{BufferPool, PoolBuf, Result};
+use crate::{BufferPool, PoolBuf, Result, Segment};
 
 /// A stretch of neighbouring windows inside of the array: where it stands among the rows, and the byte of the first
 /// pixel of its first window.
@@ -30,7 +30,7 @@ pub(crate) struct ColumnFiller<'a> {
 impl<'a> ColumnFiller<'a> {
     /// `band` holds every pixel that the windows `rows` touch.
     pub(crate) fn new(encoder: &'a Encoder, band: &'a Band, rows: Range<u64>, pool: &BufferPool) -> Result<Self> {
-        let gather = Gather::new(&encoder.grid, band, encoder.fill);
+        let gather = Gather::of_cells(&encoder.grid, band, encoder.fill);
         let count = (rows.end - rows.start) as usize;
         let size = encoder.dtype.size();
         let (stretches, border) = split(&gather, rows);
@@ -105,10 +105,17 @@ impl Encoder {
 /// The windows of `rows` as stretches, and those that no stretch holds: row and place in the grid.
 fn split(gather: &Gather<'_>, rows: Range<u64>) -> (Vec<Stretch>, Vec<(usize, Vec<u64>)>) {
     let (mut stretches, mut border) = (Vec::new(), Vec::new());
-    let mut row = 0;
-    for mut segment in gather.grid.segments(rows) {
-        let last = segment.index.len() - 1;
-        let (first, end) = (segment.index[last], segment.index[last] + segment.len);
+    if rows.is_empty() {
+        return (stretches, border);
+    }
+    let counts: Vec<_> = gather.grid.sliding().map(|axis| axis.count).collect();
+    let last = counts.len() - 1;
+    let (mut row, count) = (0, (rows.end - rows.start) as usize);
+    let mut segment = Segment { index: gather.grid.index(rows.start), len: 0 };
+    while row < count {
+        let first = segment.index[last];
+        segment.len = (counts[last] - first).min((count - row) as u64);
+        let end = first + segment.len;
         let regular = gather.regular(&segment);
         for i in (first..regular.start.max(first)).chain(regular.end.max(first)..end) {
             let mut index = segment.index.clone();
@@ -124,8 +131,22 @@ fn split(gather: &Gather<'_>, rows: Range<u64>) -> (Vec<Stretch>, Vec<(usize, Ve
             });
         }
         row += segment.len as usize;
+        next_line(&mut segment.index, &counts);
     }
     (stretches, border)
+}
+
+/// Goes on to the first window of the next line of the grid.
+fn next_line(index: &mut [u64], counts: &[u64]) {
+    let last = index.len() - 1;
+    index[last] = 0;
+    for axis in (0..last).rev() {
+        index[axis] += 1;
+        if index[axis] < counts[axis] {
+            return;
+        }
+        index[axis] = 0;
+    }
 }
 
 /// One pixel of neighbouring windows: one run, or cells at equal distances.

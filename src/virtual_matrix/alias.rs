@@ -14,7 +14,7 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
-use super::region::{self, Access, Region};
+use super::region::{self, Access, HUGE, Region};
 use crate::encode::Encoder;
 use crate::encode::columns::{PlaneAxis, copy_plane, next_phase, unravel};
 use crate::source::{Bands, Source};
@@ -167,6 +167,7 @@ impl Layout {
     /// Writes all planes into a file, each pixel of the source read once, and maps every column from it.
     pub(super) fn make(&self, source: &dyn Source, encoder: &Encoder, windows: &Range<u64>) -> Result<Region> {
         let file = region::memory_file(c"windrow-planes", self.bytes()).map_err(|error| self.failed("make", error))?;
+        self.allocate(&file)?;
         self.write(&file, source, encoder, windows)?;
         region::seal(&file).map_err(|error| self.failed("seal", error))?;
         let region = Region::reserve(self.logical_bytes())?;
@@ -177,6 +178,19 @@ impl Layout {
                 .map_err(|error| self.failed("map", error))?;
         }
         Ok(region)
+    }
+
+    /// Has huge pages for the file, where the system gives them: a column is mapped in more pages at a time, and its pixels
+    /// lie together in physical memory, which is read faster.
+    fn allocate(&self, file: &File) -> Result<()> {
+        let region = Region::reserve(self.bytes())?;
+        let failed = |error| self.failed("allocate", error);
+        // SAFETY: the region was just reserved, and nobody knows its address.
+        unsafe { region.map_file(0, region.len(), file, 0, Access::Write) }.map_err(failed)?;
+        for at in (0..region.len()).step_by(HUGE) {
+            region::allocate(&region, at, HUGE.min(region.len() - at)).map_err(failed)?;
+        }
+        Ok(())
     }
 
     fn write(&self, file: &File, source: &dyn Source, encoder: &Encoder, windows: &Range<u64>) -> Result<()> {

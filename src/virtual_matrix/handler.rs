@@ -45,11 +45,11 @@ struct Job {
 
 /// The most bytes that are made ahead of all readers together, and of one that only passes by.
 const AHEAD: usize = 32 << 20;
-const AHEAD_PASSING: usize = 6 << 20;
+const AHEAD_PASSING: usize = 4 << 20;
 
-/// How far behind a reader that passes by its slots are taken again: more than is made ahead of it, and less than the last
-/// cache of most machines, so that they are written and read there.
-const BEHIND: usize = 2 * AHEAD_PASSING;
+/// How far behind a reader that passes by its slots are taken again: more than is made ahead of it, and with that far less
+/// than the last cache of most machines, so that they are written and read there.
+const BEHIND: usize = AHEAD_PASSING + HUGE;
 
 /// What went wrong, for the last words of the process.
 #[derive(Debug, thiserror::Error)]

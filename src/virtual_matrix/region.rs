@@ -141,6 +141,26 @@ pub(super) unsafe fn advise(start: *mut libc::c_void, len: usize, advice: libc::
     if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
+/// Has pages for some bytes of a mapping, a huge one where the system has it.
+pub(super) fn allocate(region: &Region, at: usize, len: usize) -> io::Result<()> {
+    let start = region.at(at, len);
+    if len == HUGE {
+        // SAFETY: within the mapping, which nobody uses yet. Systems without this advice refuse, and are slower; a page must
+        // be there to become a huge one.
+        unsafe {
+            if advise(start, page(), libc::MADV_POPULATE_WRITE).is_ok() {
+                let _ = advise(start, len, libc::MADV_COLLAPSE);
+            }
+        }
+    }
+    // SAFETY: allocates pages within the mapping.
+    match unsafe { advise(start, len, libc::MADV_POPULATE_WRITE) } {
+        // Before Linux 5.14; then pages come when they are written.
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok(()),
+        other => other,
+    }
+}
+
 /// Moves what is mapped at `from` to `to`, in place of what is mapped there, at once. At `from` the mapping stays, without
 /// pages.
 ///

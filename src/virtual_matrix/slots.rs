@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::ptr::NonNull;
 
-use super::region::{Access, HUGE, Region, advise, memory_file, move_mapping};
+use super::region::{Access, HUGE, Region, advise, allocate, memory_file, move_mapping};
 use super::uffd::{Mode, Uffd};
 use crate::{BufferPool, PoolBuf, Result};
 
@@ -103,23 +103,5 @@ pub(super) fn hide(region: &Region) -> io::Result<()> {
     unsafe {
         advise(start, len, libc::MADV_DONTFORK)?;
         advise(start, len, libc::MADV_DONTDUMP)
-    }
-}
-
-/// Has pages for some bytes of a mapping, a huge one where the system has it.
-fn allocate(region: &Region, at: usize, len: usize) -> io::Result<()> {
-    let start = region.at(at, len);
-    if len == HUGE {
-        // SAFETY: within the mapping, which nobody uses yet. Systems without this advice refuse, and are slower.
-        unsafe {
-            start.cast::<u8>().write_volatile(0);
-            let _ = advise(start, len, libc::MADV_COLLAPSE);
-        }
-    }
-    // SAFETY: allocates pages within the mapping.
-    match unsafe { advise(start, len, libc::MADV_POPULATE_WRITE) } {
-        // Before Linux 5.14; then pages come when they are written.
-        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok(()),
-        other => other,
     }
 }
