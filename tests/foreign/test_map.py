@@ -238,7 +238,7 @@ def test_a_result_in_zarr_is_on_the_map(tmp_path: Path) -> None:
         assert (about["spatial:dimensions"], tuple(about["spatial:dimensions"])) == (["y", "x"], array.metadata.dimension_names)
         np.testing.assert_allclose(about["spatial:transform"], list(transform)[:6], rtol=1e-12)
         names = [convention["name"] for convention in about["zarr_conventions"]]
-        assert about["_FillValue"] == 7
+        assert (about["_FillValue"], array.fill_value) == (7, 7)
         if crs is None:
             assert names == ["spatial"] and "proj:code" not in about and "_CRS" not in about
         else:

@@ -44,7 +44,7 @@ impl ZarrTarget {
     fn chunk(&self, numbers: &[u64], lines: &Range<u64>, bytes: &[u8]) -> Result<()> {
         let Picture { dtype, shape, lead, .. } = &self.picture;
         let size = dtype.size();
-        // What lies behind the end of the array is zero, as is its fill value.
+        // What lies behind the end of the array is zero.
         let mut cells = vec![0; self.chunk.iter().product::<u64>() as usize * size];
         // The part of the chunk that there is of the array, in the lines that came.
         let starts: Vec<_> = numbers.iter().zip(&self.chunk).map(|(number, chunk)| number * chunk).collect();
@@ -120,6 +120,9 @@ fn about(picture: &Picture, chunk: &[u64]) -> Value {
         DType::F16 | DType::F32 | DType::F64 => json!(0.0),
         _ => json!(0),
     };
+    // What is called missing is what chunks that are not there would hold: some readers take either for the other.
+    let attributes = attributes(picture);
+    let fill = attributes.get("_FillValue").filter(|_| picture.dtype != DType::Bool).unwrap_or(&zero);
     let endian = if cfg!(target_endian = "little") { "little" } else { "big" };
     json!({
         "zarr_format": 3,
@@ -128,13 +131,13 @@ fn about(picture: &Picture, chunk: &[u64]) -> Value {
         "data_type": picture.dtype.name(),
         "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": chunk}},
         "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
-        "fill_value": zero,
+        "fill_value": fill,
         "codecs": [
             {"name": "bytes", "configuration": {"endian": endian}},
             {"name": "zstd", "configuration": {"level": 1, "checksum": false}},
         ],
         "dimension_names": picture.axes,
-        "attributes": attributes(picture),
+        "attributes": attributes,
     })
 }
 
