@@ -34,12 +34,14 @@ pub(super) struct Handler {
     streams: Streams,
     /// Chunks that will be touched soon, as it seems.
     jobs: VecDeque<Job>,
+    /// Addresses that somebody waits for.
+    told: Vec<usize>,
 }
 
 /// Chunks to be made, in order.
 struct Job {
     chunks: Range<usize>,
-    /// Whether their reader has gone further than all slots reach, and so won't find again what it left behind.
+    /// Whether their reader has gone further than half of all slots reach, and so hardly comes back for what it left behind.
     passing: bool,
 }
 
@@ -84,10 +86,11 @@ impl Handler {
             streams: Streams::new(
                 (AHEAD / chunk).min(count / 8),
                 (AHEAD_PASSING / chunk).max(1),
-                count,
+                count / 2,
                 (HUGE / chunk).max(1),
             ),
             jobs: VecDeque::new(),
+            told: Vec::with_capacity(16),
         }
     }
 
@@ -99,14 +102,9 @@ impl Handler {
     /// Serves until the page behind the chunks is touched.
     pub(super) fn run(&mut self) -> Result<(), Failure> {
         let start = self.matrix.at(0, 0) as usize;
-        let mut told = Vec::with_capacity(16);
         loop {
-            told.clear();
-            match self.uffd.faults(self.jobs.is_empty(), |address| told.push(address)) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                other => other?,
-            }
-            for &address in &told {
+            self.listen(self.jobs.is_empty() && self.told.is_empty())?;
+            for address in std::mem::take(&mut self.told) {
                 if address >= self.end() {
                     let zeros = vec![0; super::region::page()];
                     return Ok(self.uffd.copy(self.end(), &zeros)?);
@@ -121,10 +119,23 @@ impl Handler {
         }
     }
 
+    /// Hears who waits for what; if `wait`, not before somebody does.
+    fn listen(&mut self, wait: bool) -> Result<(), Failure> {
+        match self.uffd.faults(wait, |address| self.told.push(address)) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
+            other => Ok(other?),
+        }
+    }
+
     /// Somebody waits for the byte `at`.
     fn demand(&mut self, at: usize) -> Result<(), Failure> {
         let chunk = at / self.chunk;
         if self.slot_of[chunk] != NONE {
+            if self.jobs.is_empty()
+                && let Some(chunks) = self.streams.follow(chunk, self.slot_of.len())
+            {
+                self.jobs.push_back(Job { chunks, passing: true });
+            }
             return self.again(at);
         }
         let expected = self.jobs.iter().position(|job| job.chunks.contains(&chunk)).and_then(|i| self.jobs.remove(i));
@@ -195,6 +206,10 @@ impl Handler {
         let used = len.min(self.len - at);
         self.filler.fill(at, &mut memory[..used])?;
         memory[used..].fill(0);
+        if passing {
+            // Who waits for this piece already would be gone, unheard, once it is there.
+            self.listen(false)?;
+        }
         self.slots.publish(&self.uffd, &self.matrix, at, slots.start * self.chunk, len)?;
         for (chunk, slot) in chunks.zip(slots.clone()) {
             self.slot_of[chunk] = slot as u32;

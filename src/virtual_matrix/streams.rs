@@ -1,5 +1,7 @@
 //! What is read in order, and how far ahead of it to go.
 
+use std::ops::Range;
+
 /// So many streams are told apart: a reader that goes through many columns at once is as many.
 const MOST: usize = 256;
 
@@ -21,7 +23,7 @@ struct Stream {
 pub(super) struct Touch {
     /// How many chunks.
     pub(super) window: usize,
-    /// Whether their reader has gone so far that nothing is there any more of where they began.
+    /// Whether their reader has gone so far that it hardly comes back while anything is there of where it began.
     pub(super) passing: bool,
 }
 
@@ -72,6 +74,22 @@ impl Streams {
         }
         Touch { window, passing: false }
     }
+
+    /// What to make for a reader that passes by and waited for this chunk when it was made: all was made for it that was
+    /// to be, and it would wait again at its end. `None` if it is another reader, or enough is there.
+    pub(super) fn follow(&mut self, chunk: usize, chunks: usize) -> Option<Range<usize>> {
+        let passing = |stream: &&mut Stream| stream.made >= self.slots;
+        let inside = |stream: &&mut Stream| stream.next > chunk && stream.next - chunk <= stream.window;
+        let stream = self.known.iter_mut().filter(passing).find(inside)?;
+        let end = chunk + self.most_passing;
+        let end = if self.most_passing >= self.huge { end / self.huge * self.huge } else { end }.min(chunks);
+        let more = stream.next..end;
+        if more.is_empty() {
+            return None;
+        }
+        *stream = Stream { next: end, window: stream.window, made: stream.made + more.len(), last: self.touches };
+        Some(more)
+    }
 }
 
 #[cfg(test)]
@@ -110,6 +128,23 @@ mod tests {
             passing = more.passing;
         }
         assert!(passing);
+    }
+
+    #[test]
+    fn who_passes_by_and_waits_for_the_last_chunks_has_more_made() {
+        let mut streams = Streams::new(16, 8, 40, 2);
+        assert_eq!(streams.follow(0, 1000), None);
+        let mut chunk = 0;
+        let mut touch = streams.touch(chunk, false, None);
+        while !touch.passing {
+            assert_eq!(streams.follow(chunk, 1000), None, "not who may turn round");
+            chunk += touch.window;
+            touch = streams.touch(chunk, true, None);
+        }
+        let end = chunk + touch.window;
+        assert_eq!(streams.follow(end - 2, 1000), Some(end..(end + 6) / 2 * 2));
+        assert_eq!(streams.follow(end - 2, 1000), None, "enough is there");
+        assert_eq!(streams.follow(end - 40, 1000), None, "another reader");
     }
 
     #[test]
