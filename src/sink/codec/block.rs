@@ -190,7 +190,7 @@ impl Coder {
         for (i, (table, counts)) in self.tables.iter_mut().zip(&counts).enumerate() {
             let mode = match counts.iter().position(|&of| of as usize == count) {
                 Some(one) => {
-                    table.one();
+                    table.one(one as u8);
                     out.push(one as u8);
                     ONE
                 }

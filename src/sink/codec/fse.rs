@@ -27,13 +27,13 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// A table of one symbol, which takes no bits.
-    pub(super) fn one(&mut self) {
+    /// A table of this symbol alone, which takes no bits.
+    pub(super) fn one(&mut self, symbol: u8) {
         self.log = 0;
         self.next.clear();
         self.next.push(0);
         self.changes.clear();
-        self.changes.resize(256, Change::default());
+        self.changes.resize(usize::from(symbol) + 1, Change::default());
     }
 
     /// A table for symbols that come so often, of which two come at all; states have at most so many bits.
@@ -97,8 +97,8 @@ impl Table {
         for (symbol, &share) in self.shares.iter().enumerate() {
             starts[symbol] = start as usize;
             let bits = self.log - if share > 1 { (share - 1).ilog2() } else { 0 };
-            self.changes
-                .push(Change { bits: (bits << 16).wrapping_sub(share << bits), states: start as i32 - share as i32 });
+            let bits = (bits << 16).wrapping_sub(share << bits);
+            self.changes.push(Change { bits, states: start as i32 - share as i32 });
             start += share;
         }
         self.next.clear();
