@@ -381,7 +381,7 @@ pub(super) struct FoldArgs {
     pub(super) like: Option<PathBuf>,
     #[command(flatten)]
     pub(super) spec: SpecArgs,
-    /// Where the image that was scanned is now, for the georeference of a TIFF [default: where it was]
+    /// Where the TIFF that was scanned is now, for its georeference [default: where it was]
     #[arg(long, value_name = "IMAGE", help_heading = "Windows")]
     pub(super) image: Option<PathBuf>,
     /// The image of a file with several, from 0 [default: 0]

@@ -83,13 +83,15 @@ struct Scanned<'a> {
     place: Option<Georeference>,
 }
 
-/// The same on the earth, if its image is a TIFF file that is there, or if it is known where that was.
+/// The same with all that the TIFF file says of its place on the earth that was scanned, if it is there.
 #[cfg(feature = "tiff")]
 fn placed(fold: Fold, args: &FoldArgs, scanned: Scanned<'_>) -> Result<Fold> {
     let image = args.image.as_deref().unwrap_or(scanned.image);
     refuse_itself("the image that was scanned", image, &args.output)?;
-    let is_tiff = |path: &Path| Kind::of(path).is_ok_and(|kind| kind == Kind::Tiff);
-    if !is_tiff(&args.output) || (args.image.is_none() && !is_tiff(image)) {
+    if !Kind::of(&args.output)?.has_place() {
+        return Ok(fold);
+    }
+    if args.image.is_none() && Kind::of(image).map_or(true, |kind| kind != Kind::Tiff) {
         return Ok(fold);
     }
     let page = scanned.page.unwrap_or(0);
@@ -103,17 +105,21 @@ fn placed(fold: Fold, args: &FoldArgs, scanned: Scanned<'_>) -> Result<Fold> {
         }
         GeoTags::read_overview(image, page, scanned.overview)
     });
-    match (found, scanned.place) {
-        (Ok(geo), _) => Ok(geo.into_iter().fold(fold, Fold::georeference)),
+    match found {
+        Ok(geo) => Ok(geo.into_iter().fold(fold, Fold::georeference)),
         // Whoever named it wants it.
-        (Err(error), _) if args.image.is_some() => Err(error),
-        (Err(error), place) => {
+        Err(error) if args.image.is_some() => Err(error),
+        Err(error) => {
             if !args.quiet {
-                let what = if place.is_some() { "only the georeference that the table has" } else { "no georeference" };
+                let what = if scanned.place.is_some() {
+                    "only the georeference that the table has"
+                } else {
+                    "no georeference"
+                };
                 let note = format!("note: {what}, since {error}; --image says where the image is");
                 let _ = writeln!(io::stderr(), "{}", text::printable(&note));
             }
-            Ok(place.iter().map(GeoTags::of_georeference).fold(fold, Fold::georeference))
+            Ok(fold)
         }
     }
 }

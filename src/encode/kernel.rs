@@ -300,7 +300,7 @@ fn by_rows<const WIDE: usize>(src: &[u8], starts: Starts<'_>, runs: &Runs, out: 
 const NEAR: usize = 256;
 
 /// Runs shorter than this would have every line of the cache fetched several times.
-const SHORTEST_FETCHED: usize = 32;
+const SHORTEST_FETCHED: usize = 16;
 
 /// Bytes of a line of windows that are fetched before they are copied.
 const AHEAD: usize = 512;

@@ -100,7 +100,7 @@ impl Case {
 
 /// Runs of every length that has a way of its own, few and many, close together and far apart, in groups and backward.
 fn shapes() -> impl Iterator<Item = Runs> {
-    let lengths = (1..=9).chain([11, 12, 15, 16, 17, 24, 32, 33, 64, 72, 128, 200, 257, 300]);
+    let lengths = (1..=9).chain([11, 12, 15, 16, 17, 24, 32, 33, 64, 72, 96, 128, 160, 200, 256, 257, 288, 300]);
     lengths.flat_map(|run| {
         let strides = [run as isize + 3, -(run as isize) - 50, 1024];
         let rows = (1..=9).chain([12, 65]).filter(move |&rows| run * rows <= 3000);

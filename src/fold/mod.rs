@@ -61,6 +61,7 @@ use self::slab::{Recipe, Slab};
 use self::values::Column;
 #[cfg(feature = "tiff")]
 use crate::source::GeoTags;
+use crate::source::Georeference;
 use crate::{DType, Error, Grid, PatchScan, Pixel, PoolBuf, Result, Scalar, StridedView, TableInfo};
 
 /// Values that don't lie together are copied, so many bytes at a time.
@@ -92,7 +93,7 @@ pub struct Fold {
 impl Fold {
     /// For values of the windows of a scan.
     pub fn new(scan: &PatchScan) -> Self {
-        Self::of(scan.grid().clone(), scan.explain().dtype)
+        Self::of(scan.grid().clone(), scan.explain().dtype, scan.source().georeference())
     }
 
     /// For values of the windows of a table, of which the schema of its file says how it was made.
@@ -124,10 +125,11 @@ impl Fold {
             let (got, expected) = (&table.patch_shape, grid.patch_shape());
             return Err(broken(format!("patches of {got:?}, but the windows have {expected:?}")));
         }
-        Ok(Self::of(grid, table.dtype))
+        Ok(Self::of(grid, table.dtype, source.georeference))
     }
 
-    fn of(grid: Grid, dtype: DType) -> Self {
+    #[cfg_attr(not(feature = "tiff"), expect(unused_variables, reason = "only files of this feature have a place"))]
+    fn of(grid: Grid, dtype: DType, place: Option<Georeference>) -> Self {
         let table = (dtype, grid.patch_shape());
         Self {
             grid,
@@ -140,7 +142,7 @@ impl Fold {
             lines: None,
             column: None,
             #[cfg(feature = "tiff")]
-            geo: None,
+            geo: place.as_ref().map(GeoTags::of_georeference),
             made: None,
         }
     }
@@ -207,9 +209,12 @@ impl Fold {
         self
     }
 
-    /// The georeference of the image that was scanned, which goes to TIFF files: as it is, or for an image with a cell a
-    /// window, as these cells lie (a last window that was shifted inward lies a little elsewhere). Its value for missing
-    /// pixels is what cells are that no window covers, unless they are [filled](Self::fill) with another.
+    /// The georeference of the image that was scanned, which goes to TIFF files and arrays of Zarr: as it is, or for an image
+    /// with a cell a window, as these cells lie (a last window that was shifted inward lies a little elsewhere). Its value
+    /// for missing pixels is what cells are that no window covers, unless they are [filled](Self::fill) with another.
+    ///
+    /// Default: what the scan or the table knows of it, which is the transform and the number of the coordinate reference
+    /// system; the tags of the file say all.
     #[cfg(feature = "tiff")]
     pub fn georeference(mut self, geo: GeoTags) -> Self {
         self.geo = Some(geo);

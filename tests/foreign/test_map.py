@@ -11,6 +11,7 @@ import pyarrow.parquet
 import pytest
 import rasterio
 import tifffile
+import zarr
 from harness import assert_same, export, patches_of, read_arrow, windrow
 from reference import windows
 from rasterio.transform import Affine
@@ -223,6 +224,44 @@ def test_a_folder_of_an_overview_is_verified(tmp_path: Path) -> None:
     assert run.returncode == 0, run.stderr
     run = windrow(*args, "--overview", 1, "--resume")
     assert run.returncode == 0, run.stderr
+
+
+def test_a_result_in_zarr_is_on_the_map(tmp_path: Path) -> None:
+    """By the conventions of Zarr, which our own source reads too, and by what older GDALs read."""
+    for name, transform, crs in [("a", NORTH_UP, "EPSG:32633"), ("b", TURNED, "EPSG:32633"), ("c", DEGREES, "EPSG:4326"), ("d", NORTH_UP, None)]:
+        pixels = scene(tmp_path / f"{name}.tif", transform, crs, nodata=7)
+        export(tmp_path / f"{name}.tif", tmp_path / f"{name}.parquet", "--window", "4x4", "--step", "4")
+        run = windrow("fold", tmp_path / f"{name}.parquet", "-o", tmp_path / f"{name}.zarr")
+        assert run.returncode == 0, run.stderr
+        array = zarr.open_array(tmp_path / f"{name}.zarr", mode="r")
+        about = dict(array.attrs)
+        assert (about["spatial:dimensions"], tuple(about["spatial:dimensions"])) == (["y", "x"], array.metadata.dimension_names)
+        np.testing.assert_allclose(about["spatial:transform"], list(transform)[:6], rtol=1e-12)
+        names = [convention["name"] for convention in about["zarr_conventions"]]
+        assert (about["_FillValue"], array.fill_value) == (7, 7)
+        if crs is None:
+            assert names == ["spatial"] and "proj:code" not in about and "_CRS" not in about
+        else:
+            assert names == ["spatial", "proj:"] and about["proj:code"] == crs
+            system = rasterio.crs.CRS.from_user_input(about["_CRS"]["url"].replace("http://www.opengis.net/def/crs/EPSG/0/", "EPSG:"))
+            assert system == rasterio.crs.CRS.from_string(crs)
+        # A cell a window: the same place, in larger pixels.
+        run = windrow("fold", tmp_path / f"{name}.parquet", "-o", tmp_path / "grid.zarr", "--at", "grid", "--column", "y")
+        assert run.returncode == 0, run.stderr
+        large = zarr.open_array(tmp_path / "grid.zarr", mode="r").attrs["spatial:transform"]
+        np.testing.assert_allclose(large, list(transform @ Affine.scale(4))[:6], rtol=1e-12)
+        # There and back: the array as an image, whose windows are where those of the TIFF are, and a TIFF again.
+        again = read_arrow(export(tmp_path / f"{name}.zarr", tmp_path / "again.parquet", "--window", "4x4", "--step", "4", "--coords", "map"))
+        names = ["longitude", "latitude"] if crs == "EPSG:4326" else ["easting", "northing"]
+        corners, patches = windows(pixels, (4, 4), (4, 4))
+        assert_same(patches_of(again, (4, 4)), patches)
+        expected = middles(transform, corners, (4, 4))
+        for number, column in enumerate(names):
+            np.testing.assert_allclose(again[column].to_numpy(), expected[:, number], rtol=1e-12)
+        run = windrow("fold", tmp_path / "again.parquet", "-o", tmp_path / "back.tif")
+        assert run.returncode == 0 and b"note" not in run.stderr, run.stderr
+        with rasterio.open(tmp_path / "back.tif") as back:
+            np.testing.assert_allclose(list(back.transform), list(transform), rtol=1e-12)
 
 
 def test_a_result_finds_its_place_without_the_image(tmp_path: Path) -> None:

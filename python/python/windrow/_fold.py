@@ -164,9 +164,9 @@ class Fold:
     def write(self, path: Path) -> int:
         """Writes the image of all values so far to a file, which appears when it is whole; gives its size in bytes.
 
-        ``.npy`` holds any image; ``.tif`` those of axes (y, x) or (y, x, c), with the georeference of the TIFF that was
-        scanned; ``.png`` those of uint8 and uint16; ``.zarr``, a folder of compressed chunks, any image with the names of
-        its axes.
+        ``.npy`` holds any image; ``.tif`` those of axes (y, x) or (y, x, c); ``.png`` those of uint8 and uint16;
+        ``.zarr``, a folder of compressed chunks, any image with the names of its axes. TIFF and Zarr have the
+        georeference of the image that was scanned.
         """
         return self._folder.write(os.fspath(path))
 

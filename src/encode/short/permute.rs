@@ -22,6 +22,9 @@ const LANES: [usize; 3] = [16, 32, 64];
 /// Longer runs are moved one by one as fast.
 const LONGEST_RUN: usize = 24;
 
+/// And so are longer ones of windows that share no pixel, for which no load serves several windows.
+const LONGEST_APART: usize = 7;
+
 /// Rows that fit into the table.
 const MOST_ROWS: usize = TABLE / LANES[0];
 
@@ -74,7 +77,8 @@ impl Permute {
     pub(in crate::encode) fn new(runs: &Runs, advance: isize) -> Option<Self> {
         let rows = runs.rows * runs.outer.len();
         let step = usize::try_from(advance).ok().filter(|step| (1..STORE).contains(step))?;
-        if !available() || !(2..=MOST_ROWS).contains(&rows) || runs.run > LONGEST_RUN {
+        let longest = if step < runs.run { LONGEST_RUN } else { LONGEST_APART };
+        if !available() || !(2..=MOST_ROWS).contains(&rows) || runs.run > longest {
             return None;
         }
         let lanes = || LANES.into_iter().filter(|lane| rows * lane <= TABLE && runs.run <= *lane);

@@ -103,6 +103,17 @@ impl Kind {
         }
     }
 
+    /// Whether such a file says where on the earth its image is.
+    #[cfg(all(feature = "cli", feature = "tiff"))]
+    pub(crate) fn has_place(self) -> bool {
+        match self {
+            Kind::Tiff => true,
+            #[cfg(feature = "zarr")]
+            Kind::Zarr => true,
+            _ => false,
+        }
+    }
+
     pub(super) fn create(self, path: &Path, picture: Picture) -> Result<Box<dyn Target>> {
         Ok(match self {
             Kind::Npy => Box::new(NpyTarget::create(path, picture)?),

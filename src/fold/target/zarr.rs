@@ -44,7 +44,7 @@ impl ZarrTarget {
     fn chunk(&self, numbers: &[u64], lines: &Range<u64>, bytes: &[u8]) -> Result<()> {
         let Picture { dtype, shape, lead, .. } = &self.picture;
         let size = dtype.size();
-        // What lies behind the end of the array is zero, as is its fill value.
+        // What lies behind the end of the array is zero.
         let mut cells = vec![0; self.chunk.iter().product::<u64>() as usize * size];
         // The part of the chunk that there is of the array, in the lines that came.
         let starts: Vec<_> = numbers.iter().zip(&self.chunk).map(|(number, chunk)| number * chunk).collect();
@@ -120,6 +120,9 @@ fn about(picture: &Picture, chunk: &[u64]) -> Value {
         DType::F16 | DType::F32 | DType::F64 => json!(0.0),
         _ => json!(0),
     };
+    // What is called missing is what chunks that are not there would hold: some readers take either for the other.
+    let attributes = attributes(picture);
+    let fill = attributes.get("_FillValue").filter(|_| picture.dtype != DType::Bool).unwrap_or(&zero);
     let endian = if cfg!(target_endian = "little") { "little" } else { "big" };
     json!({
         "zarr_format": 3,
@@ -128,14 +131,53 @@ fn about(picture: &Picture, chunk: &[u64]) -> Value {
         "data_type": picture.dtype.name(),
         "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": chunk}},
         "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
-        "fill_value": zero,
+        "fill_value": fill,
         "codecs": [
             {"name": "bytes", "configuration": {"endian": endian}},
             {"name": "zstd", "configuration": {"level": 1, "checksum": false}},
         ],
         "dimension_names": picture.axes,
-        "attributes": {},
+        "attributes": attributes,
     })
+}
+
+/// Where the image is on the earth, as the conventions "spatial" and "proj" of Zarr have it (<https://github.com/zarr-conventions>),
+/// of its system also what GDAL before 3.13 reads; and the value of pixels that are missing, as files of climate and
+/// forecast have it.
+#[cfg(feature = "tiff")]
+fn attributes(picture: &Picture) -> Value {
+    let mut found = serde_json::Map::new();
+    let Some(geo) = &picture.geo else { return found.into() };
+    let nan = |text: &str| text.parse().is_ok_and(f64::is_nan).then(|| json!("NaN"));
+    let number = |text: &str| serde_json::from_str(text).ok().filter(Value::is_number).or_else(|| nan(text));
+    found.extend(geo.nodata().and_then(number).map(|value| ("_FillValue".into(), value)));
+    let (Some(place), [y, x, ..]) = (geo.georeference(), &picture.axes[..]) else { return found.into() };
+    let mut conventions = vec![convention("spatial", "spatial", "689b58e2-cf7b-45e0-9fff-9cfc0883d6b4")];
+    found.insert("spatial:dimensions".into(), json!([y, x]));
+    found.insert("spatial:transform".into(), json!(place.transform));
+    if let Some(epsg) = place.epsg {
+        conventions.push(convention("geo-proj", "proj:", "f17cb550-5864-4468-aeb7-f3180cfb622f"));
+        found.insert("proj:code".into(), json!(format!("EPSG:{epsg}")));
+        found.insert("_CRS".into(), json!({"url": format!("http://www.opengis.net/def/crs/EPSG/0/{epsg}")}));
+    }
+    found.insert("zarr_conventions".into(), conventions.into());
+    found.into()
+}
+
+/// How an array says that it follows a convention.
+#[cfg(feature = "tiff")]
+fn convention(repository: &str, name: &str, uuid: &str) -> Value {
+    json!({
+        "uuid": uuid,
+        "name": name,
+        "schema_url": format!("https://raw.githubusercontent.com/zarr-conventions/{repository}/refs/tags/v1/schema.json"),
+        "spec_url": format!("https://github.com/zarr-conventions/{repository}/blob/v1/README.md"),
+    })
+}
+
+#[cfg(not(feature = "tiff"))]
+fn attributes(_: &Picture) -> Value {
+    json!({})
 }
 
 /// Chunks of as many lines as may be held, cut on the other axes, from the first on, until they are small enough.

@@ -112,7 +112,6 @@ impl GeoTags {
     }
 
     /// The tags that say this: what is left of a georeference where the file that had it is not at hand.
-    #[cfg(feature = "cli")]
     pub(crate) fn of_georeference(place: &Georeference) -> Self {
         let [a, b, mut c, d, e, mut f] = place.transform;
         let mut keys = vec![];

@@ -4,7 +4,8 @@ use half::f16;
 use serde_json::Value;
 
 use super::codec::Packing;
-use crate::source::npy_header;
+use super::place;
+use crate::source::{Georeference, npy_header};
 use crate::{DType, Scalar};
 
 /// An array whose cells lie in chunks, each in a file (an object, a member of an archive) of its own.
@@ -22,6 +23,7 @@ pub(super) struct Meta {
     pub(super) names: Names,
     pub(super) axes: Option<Vec<String>>,
     pub(super) nodata: Option<Scalar>,
+    pub(super) place: Option<Georeference>,
 }
 
 /// How a chunk is packed.
@@ -124,8 +126,8 @@ pub(super) fn version_3(doc: &Value) -> Result<Meta> {
     let attributes = doc.get("attributes").unwrap_or(&Value::Null);
     let axes = axis_names(doc.get("dimension_names"), &shape)
         .or_else(|| axis_names(attributes.get("_ARRAY_DIMENSIONS"), &shape));
-    let nodata = nodata(attributes);
-    Ok(Meta { shape, stored, shard, dtype, chunk, fill, names, axes, nodata })
+    let (nodata, place) = (nodata(attributes), place::georeference(attributes));
+    Ok(Meta { shape, stored, shard, dtype, chunk, fill, names, axes, nodata, place })
 }
 
 /// Version 2: `.zarray`, and `.zattrs` if it is there.
@@ -162,7 +164,8 @@ pub(super) fn version_2(doc: &Value, attributes: &Value) -> Result<Meta> {
     let names = Names { prefix: false, separator: separator(doc.get("dimension_separator"), '.')? };
     let chunk = Chunk { shape: stored.clone(), order, swapped, packings };
     let axes = axis_names(attributes.get("_ARRAY_DIMENSIONS"), &shape);
-    Ok(Meta { shape, stored, shard: None, dtype, chunk, fill, names, axes, nodata: nodata(attributes) })
+    let (nodata, place) = (nodata(attributes), place::georeference(attributes));
+    Ok(Meta { shape, stored, shard: None, dtype, chunk, fill, names, axes, nodata, place })
 }
 
 /// The codecs of a chunk: turns of axes, then bytes, then what packs them.

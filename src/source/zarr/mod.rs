@@ -3,6 +3,7 @@
 mod blosc;
 mod codec;
 mod meta;
+mod place;
 mod shard;
 mod store;
 #[cfg(test)]
@@ -25,7 +26,7 @@ use super::copy::{self, Place};
 use super::dense::Dense;
 use super::guard::guard;
 use super::swap::swap_bytes;
-use super::{Region, RegionReader, Source, SourceInfo};
+use super::{Georeference, Region, RegionReader, Source, SourceInfo};
 use crate::digest::Digest;
 use crate::{BufferPool, DType, Error, Result, Scalar, StridedView};
 
@@ -226,6 +227,10 @@ impl Source for ZarrSource {
 
     fn nodata(&self) -> Option<Scalar> {
         self.meta.nodata
+    }
+
+    fn georeference(&self) -> Option<Georeference> {
+        self.meta.place
     }
 
     /// Of what it says of itself: its chunks are many.
