@@ -6,6 +6,7 @@
 //! one addition. So 3×3 windows of bytes are written seven a store, and short ones come about as fast as memory is copied.
 
 use std::arch::x86_64::*;
+use std::cell::OnceCell;
 
 use super::super::kernel::{At, Line, Listed, Runs, Starts};
 use super::packs;
@@ -68,8 +69,8 @@ pub(in crate::encode) struct Permute {
     advance: isize,
     /// The plan for neighbours.
     line: Plan,
-    /// The plans for listed windows, two or more of them a group: the fastest first.
-    listed: Vec<Plan>,
+    /// The plans for listed windows, two or more of them a group: the fastest first; made once some are asked for.
+    listed: OnceCell<Vec<Plan>>,
 }
 
 impl Permute {
@@ -81,24 +82,33 @@ impl Permute {
         if !available() || !(2..=MOST_ROWS).contains(&rows) || runs.run > longest {
             return None;
         }
-        let lanes = || LANES.into_iter().filter(|lane| rows * lane <= TABLE && runs.run <= *lane);
         let reach = |lane: usize| (lane - runs.run) / step;
         // The fuller the stores are, the better; and then the more windows share a table.
         let neighbours = |lane| Plan::new(runs, lane, reach(lane) + 1, step, reach(lane));
-        let line = lanes().map(neighbours).reduce(|a, b| if b.fill(runs) >= a.fill(runs) { b } else { a })?;
-        // Longer runs of listed windows are moved one by one as fast.
-        let widest = lanes().next_back().filter(|_| runs.run <= packs::LONGEST_RUN);
-        let plan = |windows| widest.map(|lane| Plan::new(runs, lane, windows, 0, reach(lane)));
-        let mut listed: Vec<_> = (2..=MOST_LISTED).map_while(plan).collect();
-        let cost = |plan: &Plan| (rows + 4 * plan.stores.len()) as f64 / plan.windows as f64;
-        listed.sort_by(|a, b| cost(a).total_cmp(&cost(b)));
+        let line = lanes(runs).map(neighbours).reduce(|a, b| if b.fill(runs) >= a.fill(runs) { b } else { a })?;
+        let listed = OnceCell::new();
         Some(Self { rows, run: runs.run, advance, line, listed }).filter(|permute| permute.line.windows > 1)
+    }
+
+    fn listed(&self, runs: &Runs) -> &[Plan] {
+        self.listed.get_or_init(|| {
+            // Longer runs of listed windows are moved one by one as fast.
+            if runs.run > packs::LONGEST_RUN {
+                return Vec::new();
+            }
+            let Some(lane) = lanes(runs).next_back() else { return Vec::new() };
+            let reach = (lane - runs.run) / self.advance.unsigned_abs();
+            let mut plans: Vec<_> = (2..=MOST_LISTED).map(|windows| Plan::new(runs, lane, windows, 0, reach)).collect();
+            let cost = |plan: &Plan| (self.rows + 4 * plan.stores.len()) as f64 / plan.windows as f64;
+            plans.sort_by(|a, b| cost(a).total_cmp(&cost(b)));
+            plans
+        })
     }
 
     /// Copies windows into `out`, in order, and returns how many: as many as can be had without a load or a store that
     /// leaves its slice.
     pub(in crate::encode) fn copy_windows(&self, src: &[u8], starts: Starts<'_>, runs: &Runs, out: &mut [u8]) -> usize {
-        let Some(plan) = self.plan(starts, out.len() / runs.bytes()) else { return 0 };
+        let Some(plan) = self.plan(starts, runs, out.len() / runs.bytes()) else { return 0 };
         // The last store of a group may overshoot by all but one byte.
         let room = out.len().saturating_sub(STORE - 1) / runs.bytes();
         let count = runs.loads(src.len(), starts, plan.lane, room);
@@ -116,14 +126,14 @@ impl Permute {
     }
 
     /// The plan for so many windows.
-    fn plan(&self, starts: Starts<'_>, count: usize) -> Option<&Plan> {
+    fn plan(&self, starts: Starts<'_>, runs: &Runs, count: usize) -> Option<&Plan> {
         let ids = match starts {
             Starts::Line(line) => return Some(&self.line).filter(|_| line.advance == self.advance),
             Starts::Listed(listed) if listed.advance == self.advance => &listed.ids.ids()[..count],
             _ => return None,
         };
         // As many a group as are near enough to each other wherever one looks.
-        self.listed.iter().find(|plan| {
+        self.listed(runs).iter().find(|plan| {
             let places = ids.len().saturating_sub(plan.windows);
             let near = |at: usize| ids[at + plan.windows - 1] - ids[at] <= plan.reach;
             places > 0 && (0..LOOKED_AT).all(|i| near(i * places / LOOKED_AT))
@@ -152,6 +162,12 @@ impl Plan {
     fn fill(&self, runs: &Runs) -> f64 {
         (self.windows * runs.bytes()) as f64 / self.stores.len() as f64
     }
+}
+
+/// Bytes that a load may take of a row, so that all rows of a window fit into the table.
+fn lanes(runs: &Runs) -> impl DoubleEndedIterator<Item = usize> {
+    let (rows, run) = (runs.rows * runs.outer.len(), runs.run);
+    LANES.into_iter().filter(move |lane| rows * lane <= TABLE && run <= *lane)
 }
 
 /// Windows to be copied.

@@ -1,6 +1,12 @@
 //! Compresses pages and buffers, with contexts and memory that are used again.
 
+mod bits;
+mod block;
 mod blocks;
+mod fse;
+mod huffman;
+#[cfg(feature = "ipc")]
+mod numbers;
 mod overlap;
 mod sequences;
 mod told;
@@ -27,11 +33,15 @@ pub(super) fn zstd_level(level: Option<u8>) -> i32 {
     level.unwrap_or(ZSTD_LEVEL).into()
 }
 
+/// Whether it is the level that is told what repeats itself: a higher one looks further than from one window to the next.
+fn is_fast_zstd(compression: Compression) -> bool {
+    matches!(compression, Compression::Zstd(None | Some(1)))
+}
+
 /// What patches have in common, if that is worth more than what the codec would find by itself.
 fn known(compression: Compression, schema: &Schema) -> Option<Overlap> {
     match compression {
-        // A higher level looks further than from one window to the next.
-        Compression::Zstd(None | Some(1)) => Overlap::of(schema, Sequences::LIMITS),
+        _ if is_fast_zstd(compression) => Overlap::of(schema, Sequences::LIMITS),
         Compression::Lz4 => Overlap::of(schema, Block::LIMITS),
         _ => None,
     }
@@ -54,6 +64,17 @@ pub(super) enum Lz4 {
     Frame,
 }
 
+/// What bytes are, as far as it is known what repeats itself in them.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Holds {
+    /// Patches, and where.
+    Patches(Place),
+    /// Window ids or coordinates, in eight bytes each.
+    #[cfg(feature = "ipc")]
+    Numbers,
+    Other,
+}
+
 /// Compressors that lie idle, shared by the pages in the making.
 #[derive(Clone)]
 pub(super) struct Compressors {
@@ -69,19 +90,34 @@ impl Compressors {
         Self { compression, lz4, overlap, idle: Arc::default() }
     }
 
-    /// The bytes compressed; `None` if they stay as they are. `patches` says where they hold patches, if they do.
-    pub(super) fn compress(&self, bytes: &[u8], patches: Option<Place>) -> io::Result<Option<Vec<u8>>> {
+    /// The bytes compressed; `None` if they stay as they are.
+    pub(super) fn compress(&self, bytes: &[u8], holds: Holds) -> io::Result<Option<Vec<u8>>> {
         let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let lent = idle().pop();
         let mut compressor = match lent {
             Some(compressor) => compressor,
             None => Compressor::new(self.compression, self.lz4)?,
         };
-        let overlap = self.overlap.as_deref().and_then(|overlap| Some((overlap, patches?)));
-        let compressed = compressor.compress(bytes, overlap)?;
+        let known = match (holds, &self.overlap) {
+            (Holds::Patches(place), Some(overlap)) => Known::Patches(overlap, place),
+            #[cfg(feature = "ipc")]
+            // LZ4 finds about as much by itself.
+            (Holds::Numbers, _) if is_fast_zstd(self.compression) => Known::Numbers,
+            _ => Known::Nothing,
+        };
+        let compressed = compressor.compress(bytes, known)?;
         idle().push(compressor);
         Ok(compressed)
     }
+}
+
+/// What is known of bytes that are to be compressed.
+#[derive(Clone, Copy)]
+enum Known<'a> {
+    Patches(&'a Overlap, Place),
+    #[cfg(feature = "ipc")]
+    Numbers,
+    Nothing,
 }
 
 struct Compressor {
@@ -92,7 +128,7 @@ struct Compressor {
 
 enum State {
     None,
-    Zstd(zstd::bulk::Compressor<'static>, Option<Sequences>),
+    Zstd(zstd::bulk::Compressor<'static>, Box<Sequences>),
     Lz4(Lz4, Block),
     #[cfg(feature = "parquet")]
     Snappy(Box<snap::raw::Encoder>),
@@ -102,7 +138,7 @@ impl Compressor {
     fn new(compression: Compression, lz4: Lz4) -> io::Result<Self> {
         let codec = match compression {
             Compression::None => State::None,
-            Compression::Zstd(level) => State::Zstd(zstd::bulk::Compressor::new(zstd_level(level))?, None),
+            Compression::Zstd(level) => State::Zstd(zstd::bulk::Compressor::new(zstd_level(level))?, Box::default()),
             Compression::Lz4 => State::Lz4(lz4, Block::default()),
             #[cfg(feature = "parquet")]
             Compression::Snappy => State::Snappy(Box::new(snap::raw::Encoder::new())),
@@ -112,27 +148,20 @@ impl Compressor {
         Ok(Self { codec, out: Vec::new() })
     }
 
-    fn compress(&mut self, bytes: &[u8], overlap: Option<(&Overlap, Place)>) -> io::Result<Option<Vec<u8>>> {
+    fn compress(&mut self, bytes: &[u8], known: Known) -> io::Result<Option<Vec<u8>>> {
         let out = &mut self.out;
         out.clear();
         match &mut self.codec {
             State::None => return Ok(None),
             State::Zstd(zstd, sequences) => {
-                if overlap.is_some() && sequences.is_none() {
-                    *sequences = Some(Sequences::new()?);
-                }
-                let told = sequences
-                    .as_mut()
-                    .is_some_and(|sequences| told(bytes, overlap, sequences) && sequences.compress(bytes.len(), out));
-                if !told {
-                    out.clear();
+                if !known.told(bytes, &mut **sequences) || !sequences.compress(bytes, out) {
                     out.reserve(zstd::zstd_safe::compress_bound(bytes.len()));
                     zstd.compress_to_buffer(bytes, out)?;
                 }
             }
             State::Lz4(lz4, block) => match lz4 {
                 #[cfg(feature = "parquet")]
-                Lz4::Block if told(bytes, overlap, &mut *block) => out.extend_from_slice(block.finish()),
+                Lz4::Block if known.told(bytes, &mut *block) => out.extend_from_slice(block.finish()),
                 #[cfg(feature = "parquet")]
                 Lz4::Block => {
                     out.resize(lz4_flex::block::get_maximum_output_size(bytes.len()), 0);
@@ -140,7 +169,7 @@ impl Compressor {
                     out.truncate(length);
                 }
                 #[cfg(feature = "ipc")]
-                Lz4::Frame if bytes.len() <= blocks::FRAME_BLOCK_BYTES && told(bytes, overlap, &mut *block) => {
+                Lz4::Frame if bytes.len() <= blocks::FRAME_BLOCK_BYTES && known.told(bytes, &mut *block) => {
                     blocks::frame(block.finish(), out);
                 }
                 #[cfg(feature = "ipc")]
@@ -162,7 +191,14 @@ impl Compressor {
     }
 }
 
-/// Whether a codec was told of enough that repeats itself.
-fn told(bytes: &[u8], overlap: Option<(&Overlap, Place)>, to: &mut impl Told) -> bool {
-    overlap.is_some_and(|(overlap, place)| overlap.tell(bytes, place, to))
+impl Known<'_> {
+    /// Whether a codec was told of enough that repeats itself.
+    fn told(self, bytes: &[u8], to: &mut impl Told) -> bool {
+        match self {
+            Known::Patches(overlap, place) => overlap.tell(bytes, place, to),
+            #[cfg(feature = "ipc")]
+            Known::Numbers => numbers::tell(bytes, to),
+            Known::Nothing => false,
+        }
+    }
 }

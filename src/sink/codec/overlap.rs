@@ -25,9 +25,11 @@ pub(super) struct Overlap {
     /// Bytes of a patch.
     row: usize,
     axes: Vec<Axis>,
-    /// What nearly all patches are, each tried as a whole: the one before; or with all that they can have in common with
-    /// their neighbours on the last axes, and nothing with others, on most axes first.
+    /// What nearly all patches are, each tried as a whole: with all that they can have in common with their neighbours on
+    /// the last axes, and nothing with others, on most axes first.
     ways: Vec<Pattern>,
+    /// Whether a codec can say of a patch that it is the one before, as where the image is of one colour.
+    again: bool,
 }
 
 /// What a patch has in common with its neighbour on one axis.
@@ -39,6 +41,16 @@ struct Axis {
     piece: usize,
     /// The bytes of each piece, from its start, that the neighbour has too.
     shared: usize,
+}
+
+/// What a patch is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// The one before.
+    Again,
+    /// One of the ways.
+    Like(usize),
+    Other,
 }
 
 impl Overlap {
@@ -78,11 +90,8 @@ impl Overlap {
         }
         let best = axes.iter().any(|axis| axis.shared >= limits.worth && axis.shared * 2 >= axis.piece);
         best.then(|| {
-            // Where the image is of one colour, a patch is the one before.
-            let again = (row <= limits.distance).then(|| vec![Repeat { at: 0, length: row, distance: row }]);
-            let again = again.map(|repeats| Pattern::new(row, repeats, limits));
-            let neighbours = (0..axes.len()).map(|first| pattern(row, &axes[first..], limits));
-            Self { row, ways: again.into_iter().chain(neighbours).collect(), axes }
+            let ways = (0..axes.len()).map(|first| pattern(row, &axes[first..], limits)).collect();
+            Self { row, axes, ways, again: row <= limits.distance }
         })
     }
 
@@ -103,27 +112,38 @@ impl Overlap {
         let start = place.start.min(end);
         head(&bytes[..start], place.period, to);
         let head = to.lone();
-        let way_at = |at: usize| self.ways.iter().position(|way| way.fits(bytes, at));
         let end = start + (end - start) / self.row * self.row;
-        let mut next = (start < end).then(|| way_at(start)).flatten();
-        while to.len() < end {
+        let mut next = (start < end).then(|| self.way(bytes, start));
+        while let Some(way) = next {
             let begin = to.len();
-            let (way, mut rows_end) = (next, begin);
+            let mut rows_end = begin;
             // What follows is of the same kind, mostly.
-            while next == way && rows_end < end {
+            while next == Some(way) {
                 rows_end += self.row;
-                next = if rows_end < end { way_at(rows_end) } else { None };
+                next = (rows_end < end).then(|| self.way(bytes, rows_end));
             }
+            let rows = &bytes[begin..rows_end];
             match way {
-                Some(way) => match self.ways[way].repeats[..] {
-                    [Repeat { length, distance, .. }] if length == self.row => to.repeat(distance, rows_end - begin),
-                    _ => to.rows(&bytes[begin..rows_end], &self.ways[way]),
-                },
-                None => bytes[begin..rows_end].chunks_exact(self.row).for_each(|row| self.search(bytes, row, to)),
+                Way::Again => to.repeat(self.row, rows.len()),
+                Way::Like(way) => to.rows(rows, &self.ways[way]),
+                Way::Other => rows.chunks_exact(self.row).for_each(|row| self.search(bytes, row, to)),
             }
         }
         to.literals(&bytes[to.len()..]);
         (to.lone() - head) * 2 <= bytes.len() - start
+    }
+
+    /// What the patch is that begins there.
+    #[inline]
+    fn way(&self, bytes: &[u8], begin: usize) -> Way {
+        if self.again && begin >= self.row {
+            let (before, row) = bytes[begin - self.row..begin + self.row].split_at(self.row);
+            // Its end says nearly always that it is another one.
+            if before.last_chunk::<8>() == row.last_chunk() && before == row {
+                return Way::Again;
+            }
+        }
+        self.ways.iter().position(|way| way.fits(bytes, begin)).map_or(Way::Other, Way::Like)
     }
 
     /// A patch like no other.
@@ -213,7 +233,7 @@ fn common(a: &[u8], b: &[u8]) -> usize {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::{Compressors, Lz4, Sequences};
+    use super::super::{Compressors, Holds, Lz4, Sequences};
     use super::*;
     use crate::sink::Compression;
     use crate::{PatchScan, StridedView, WindowSpec};
@@ -273,10 +293,10 @@ mod tests {
     fn there_and_back(bytes: &[u8], schema: &Schema, place: Place) -> [usize; 3] {
         CODECS.map(|codec| {
             let compressors = Compressors::new(codec.0, codec.1, schema);
-            let packed = compressors.compress(bytes, Some(place)).unwrap().unwrap();
+            let packed = compressors.compress(bytes, Holds::Patches(place)).unwrap().unwrap();
             assert!(read(codec, &packed, bytes.len()) == bytes, "{codec:?}");
             // What is used again is as new.
-            assert!(compressors.compress(bytes, Some(place)).unwrap().unwrap() == packed);
+            assert!(compressors.compress(bytes, Holds::Patches(place)).unwrap().unwrap() == packed);
             packed.len()
         })
     }

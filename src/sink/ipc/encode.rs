@@ -11,7 +11,7 @@ use arrow_ipc::{
 use arrow_schema::{DataType, Schema};
 use flatbuffers::FlatBufferBuilder;
 
-use crate::sink::codec::{self, Compressors};
+use crate::sink::codec::{self, Compressors, Holds};
 use crate::{Error, Result};
 
 /// What the bytes of buffers are aligned to, as the library does it.
@@ -26,8 +26,8 @@ pub(super) struct Encoder {
     pub(super) codec: CompressionType,
 }
 
-/// A buffer, and where it holds patches, if it does.
-type Part = (Buffer, Option<codec::Place>);
+/// A buffer, and what it holds.
+type Part = (Buffer, Holds);
 
 /// Whether all columns are of types that are encoded here: those of patch tables.
 pub(super) fn is_known(schema: &Schema) -> bool {
@@ -45,8 +45,12 @@ impl Encoder {
     pub(super) fn encode(&self, batch: &RecordBatch) -> Result<EncodedData> {
         let (mut nodes, mut parts) = (Vec::new(), Vec::new());
         for column in batch.columns() {
-            let patches = matches!(column.data_type(), DataType::FixedSizeList(..) | DataType::FixedSizeBinary(_));
-            collect(&column.to_data(), patches, &mut nodes, &mut parts);
+            let holds = match column.data_type() {
+                DataType::FixedSizeList(..) | DataType::FixedSizeBinary(_) => Holds::Patches(codec::Place::default()),
+                DataType::Int64 | DataType::UInt64 => Holds::Numbers,
+                _ => Holds::Other,
+            };
+            collect(&column.to_data(), holds, &mut nodes, &mut parts);
         }
         let (mut body, mut places) = (Vec::new(), Vec::with_capacity(parts.len()));
         for part in &parts {
@@ -60,12 +64,12 @@ impl Encoder {
     }
 
     /// Appends a buffer: the length that it has, and what the codec made of it.
-    fn append(&self, (buffer, patches): &Part, body: &mut Vec<u8>) -> Result<()> {
+    fn append(&self, (buffer, holds): &Part, body: &mut Vec<u8>) -> Result<()> {
         if buffer.is_empty() {
             return Ok(());
         }
         let fail = |error| Error::io(std::path::Path::new("a buffer"), "compress", error);
-        match self.compressors.compress(buffer, *patches).map_err(fail)? {
+        match self.compressors.compress(buffer, *holds).map_err(fail)? {
             Some(compressed) if compressed.len() < buffer.len() => {
                 body.extend_from_slice(&(buffer.len() as i64).to_le_bytes());
                 body.extend_from_slice(&compressed);
@@ -104,18 +108,18 @@ impl Encoder {
 }
 
 /// The nodes and buffers of a column, parents first.
-fn collect(data: &ArrayData, patches: bool, nodes: &mut Vec<FieldNode>, parts: &mut Vec<Part>) {
+fn collect(data: &ArrayData, holds: Holds, nodes: &mut Vec<FieldNode>, parts: &mut Vec<Part>) {
     nodes.push(FieldNode::new(data.len() as i64, data.null_count() as i64));
     let nulls = data.nulls().filter(|nulls| nulls.null_count() > 0);
-    parts.push((nulls.map_or_else(|| Buffer::from([]), |nulls| nulls.inner().sliced()), None));
+    parts.push((nulls.map_or_else(|| Buffer::from([]), |nulls| nulls.inner().sliced()), Holds::Other));
     let bytes = |width: usize| data.buffers()[0].slice_with_length(data.offset() * width, data.len() * width);
     match data.data_type() {
         DataType::FixedSizeList(_, n) => {
             let n = *n as usize;
-            collect(&data.child_data()[0].slice(data.offset() * n, data.len() * n), patches, nodes, parts);
+            collect(&data.child_data()[0].slice(data.offset() * n, data.len() * n), holds, nodes, parts);
         }
-        DataType::Boolean => parts.push((data.buffers()[0].bit_slice(data.offset(), data.len()), None)),
-        DataType::FixedSizeBinary(n) => parts.push((bytes(*n as usize), patches.then(codec::Place::default))),
-        other => parts.push((bytes(other.primitive_width().unwrap_or(1)), patches.then(codec::Place::default))),
+        DataType::Boolean => parts.push((data.buffers()[0].bit_slice(data.offset(), data.len()), Holds::Other)),
+        DataType::FixedSizeBinary(n) => parts.push((bytes(*n as usize), holds)),
+        other => parts.push((bytes(other.primitive_width().unwrap_or(1)), holds)),
     }
 }

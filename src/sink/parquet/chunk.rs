@@ -21,7 +21,7 @@ use super::patch::{Page, Patches};
 use super::{ParquetOptions, pages_ahead};
 use crate::Error;
 use crate::jobs::Job;
-use crate::sink::codec::{Compressors, Lz4};
+use crate::sink::codec::{Compressors, Holds, Lz4};
 
 pub(super) struct PatchChunk {
     patches: Patches,
@@ -92,7 +92,7 @@ impl PatchChunk {
         let compressors = self.compressors.clone();
         self.jobs.push_back(Job::spawn(move || {
             let compressed = compressors
-                .compress(&page.bytes, Some(page.place))
+                .compress(&page.bytes, Holds::Patches(page.place))
                 .map_err(|error| Error::io(Path::new("a page"), "compress", error))?;
             Ok(Ready { page, compressed })
         }));
@@ -134,7 +134,7 @@ impl PatchChunk {
 
     fn write_dictionary(&mut self, out: &mut TrackedWrite<impl Write + Send>) -> Result<()> {
         let Some(dictionary) = self.patches.dictionary() else { return Ok(()) };
-        let compressed = self.compressors.compress(&dictionary.bytes, None)?;
+        let compressed = self.compressors.compress(&dictionary.bytes, Holds::Other)?;
         let uncompressed = dictionary.bytes.len();
         let body = Body::DictionaryPage {
             buf: compressed.unwrap_or(dictionary.bytes).into(),

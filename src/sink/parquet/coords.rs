@@ -18,7 +18,7 @@ use parquet::schema::types::ColumnDescPtr;
 use super::codec::codec;
 use super::levels::varint;
 use crate::sink::Compression;
-use crate::sink::codec::Compressors;
+use crate::sink::codec::{Compressors, Holds};
 
 /// Values of a block, and of each of its parts that have a width of their own: as other writers have it.
 const BLOCK: usize = 128;
@@ -78,10 +78,16 @@ impl Coordinates {
     }
 
     fn end_block(&mut self) {
-        let Some(&least) = self.deltas.iter().min() else { return };
+        let Some(&first) = self.deltas.first() else { return };
+        let same = self.deltas.iter().fold(0, |differ, delta| differ | (delta ^ first)) == 0;
+        let least = if same { first } else { self.deltas.iter().copied().min().unwrap_or(first) };
         zigzag(least, &mut self.blocks);
         let widths = self.blocks.len();
         self.blocks.resize(widths + BLOCK / PART, 0);
+        if same {
+            // Parts of no width, as nearly everywhere.
+            return self.deltas.clear();
+        }
         for (i, part) in self.deltas.chunks(PART).enumerate() {
             let most = part.iter().map(|delta| delta.wrapping_sub(least) as u64).max().unwrap_or_default();
             let width = (u64::BITS - most.leading_zeros()) as usize;
@@ -111,7 +117,7 @@ impl Coordinates {
         page.append(&mut self.blocks);
         let uncompressed = page.len();
         let body = Body::DataPage {
-            buf: compressors.compress(&page, None)?.unwrap_or(page).into(),
+            buf: compressors.compress(&page, Holds::Other)?.unwrap_or(page).into(),
             num_values: self.rows as u32,
             encoding: Encoding::DELTA_BINARY_PACKED,
             def_level_encoding: Encoding::RLE,

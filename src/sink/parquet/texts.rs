@@ -21,7 +21,7 @@ use parquet::schema::types::ColumnDescPtr;
 use super::codec::codec;
 use super::levels::varint;
 use crate::sink::Compression;
-use crate::sink::codec::Compressors;
+use crate::sink::codec::{Compressors, Holds};
 
 /// Whether a column is one of texts as they are written here.
 pub(super) fn is_texts(field: &Field) -> bool {
@@ -82,13 +82,13 @@ impl Texts {
         let mut out = TrackedWrite::new(Vec::new());
         let plain = [self.dictionary.len(), page.len()];
         let dictionary = Body::DictionaryPage {
-            buf: compressors.compress(&self.dictionary, None)?.unwrap_or(self.dictionary).into(),
+            buf: compressors.compress(&self.dictionary, Holds::Other)?.unwrap_or(self.dictionary).into(),
             num_values: self.numbers.len() as u32,
             encoding: Encoding::PLAIN,
             is_sorted: false,
         };
         let body = Body::DataPage {
-            buf: compressors.compress(&page, None)?.unwrap_or(page).into(),
+            buf: compressors.compress(&page, Holds::Other)?.unwrap_or(page).into(),
             num_values: self.rows as u32,
             encoding: Encoding::RLE_DICTIONARY,
             def_level_encoding: Encoding::RLE,
