@@ -41,7 +41,7 @@ pub(super) struct Handler {
 /// Chunks to be made, in order.
 struct Job {
     chunks: Range<usize>,
-    /// Whether their reader has gone further than half of all slots reach, and so hardly comes back for what it left behind.
+    /// Whether their reader has gone further than all slots reach, and so won't find again what it left behind.
     passing: bool,
 }
 
@@ -86,7 +86,7 @@ impl Handler {
             streams: Streams::new(
                 (AHEAD / chunk).min(count / 8),
                 (AHEAD_PASSING / chunk).max(1),
-                count / 2,
+                count,
                 (HUGE / chunk).max(1),
             ),
             jobs: VecDeque::new(),

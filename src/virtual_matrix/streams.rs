@@ -23,7 +23,7 @@ struct Stream {
 pub(super) struct Touch {
     /// How many chunks.
     pub(super) window: usize,
-    /// Whether their reader has gone so far that it hardly comes back while anything is there of where it began.
+    /// Whether their reader has gone so far that nothing is there any more of where they began.
     pub(super) passing: bool,
 }
 
