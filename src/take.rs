@@ -72,9 +72,9 @@ impl PatchTaker {
     pub fn take(&mut self, ids: &[u64]) -> Result<RecordBatch> {
         let rows = Rows::of(ids);
         let (encoder, pool) = (&*self.encoder, &self.pool);
-        // Where an array in memory is gathered from ids are looked at on the way, which saves going through all of them before.
-        let later = self.labels.is_none() && self.image.as_ref().is_some_and(|image| image.bands.is_whole());
-        if !later {
+        // What is listed is looked at on the way where an array in memory is gathered from, which saves reading it twice.
+        let whole = self.image.as_ref().is_some_and(|image| image.bands.is_whole());
+        if !(whole && self.labels.is_none() && matches!(rows, Rows::Ids(_))) {
             rows.check(encoder.grid.windows())?;
         }
         let mut gathered = Gathered::default();
