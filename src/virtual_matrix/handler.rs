@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::fill::Filler;
 use super::region::{HUGE, Region};
+use super::scattered::Scattered;
 use super::second::{Second, Work};
 use super::slots::Slots;
 use super::streams::{Streams, Touch};
@@ -35,6 +36,7 @@ pub(super) struct Handler {
     /// The slot whose turn it is.
     next: usize,
     streams: Streams,
+    scattered: Scattered,
     /// Chunks that will be touched soon, as it seems.
     jobs: VecDeque<Job>,
     /// Addresses that somebody waits for.
@@ -95,6 +97,7 @@ impl Handler {
                 count,
                 (HUGE / chunk).max(1),
             ),
+            scattered: Scattered::new(count * chunk / HUGE.max(chunk)),
             jobs: VecDeque::new(),
             told: Vec::with_capacity(16),
         }
@@ -147,8 +150,15 @@ impl Handler {
         }
         let expected = self.jobs.iter().position(|job| job.chunks.contains(&chunk)).and_then(|i| self.jobs.remove(i));
         let beside = chunk > 0 && self.slot_of[chunk - 1] != NONE;
+        let alone = expected.is_none();
         let Touch { window, passing } = self.streams.touch(chunk, beside, expected.map(|job| job.chunks.end));
-        let job = Job { chunks: chunk..(chunk + window).min(self.slot_of.len()), passing };
+        let mut chunks = chunk..chunk + window;
+        let most = self.most();
+        if alone && window < most && self.scattered.touch(chunk / most) {
+            let end = (chunk + 1).next_multiple_of(most);
+            chunks = end - most..self.streams.reached(chunks.end, end);
+        }
+        let job = Job { chunks: chunks.start..chunks.end.min(self.slot_of.len()), passing };
         if let Some(rest) = self.begin(job)? {
             self.jobs.push_front(rest);
         }

@@ -86,6 +86,17 @@ impl Streams {
         Touch { window, passing: false }
     }
 
+    /// Tells that more was made at the last touch than up to `end`, all before `further`; gives the end of both.
+    pub(super) fn reached(&mut self, end: usize, further: usize) -> usize {
+        let touches = self.touches;
+        if let Some(stream) = self.known.iter_mut().find(|stream| stream.last == touches && stream.next == end)
+            && let Some(more @ 1..) = further.checked_sub(end)
+        {
+            (stream.next, stream.window, stream.made) = (further, stream.window + more, stream.made + more);
+        }
+        end.max(further)
+    }
+
     /// What to make for a reader that passes by and waited for this chunk when it was made: all was made for it that was
     /// to be, and it would wait again at its end. `None` if it is another reader, or enough is there.
     pub(super) fn follow(&mut self, chunk: usize, chunks: usize) -> Option<Range<usize>> {
@@ -184,6 +195,16 @@ mod tests {
         assert_eq!(read(0, 10), 64);
         assert_eq!(read(5000, 10), 32, "somebody else may go on");
         assert_eq!(read(9000, 40), 64);
+    }
+
+    #[test]
+    fn who_goes_on_behind_all_that_was_made_is_a_stream() {
+        let mut streams = Streams::new(64, 64, 1000, 8);
+        let window = streams.touch(3, false, None).window;
+        assert_eq!(streams.reached(3 + window, 8), 8);
+        assert_eq!(streams.touch(8, true, None).window, 8);
+        assert_eq!(streams.reached(16, 12), 16);
+        assert_eq!(streams.touch(16, true, None).window, 16);
     }
 
     #[test]
