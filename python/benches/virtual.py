@@ -80,12 +80,13 @@ def forest(s: wr.Scan) -> None:
     memory = np.asfortranarray(s.to_numpy().reshape(len(s), -1).astype(np.float32))
     limit = max(memory.nbytes // 8, 2 * 2 * 4 * len(s)) + s.explain().base_bytes
     alias, valid = s.matrix(dtype="float32", backing="alias")
+    labels = s.matrix_target(y)
     fault = s.matrix(dtype="float32", backing="fault", max_resident=limit)
     seconds = by_turns({
         "memory": fit(memory, y),
         "fault": fit(fault, y),
         "weighted": fit(memory, y, np.ones(len(s))),
-        "alias": fit(alias, s.matrix_target(y), valid.astype(np.float64)),
+        "alias": fit(alias, labels, valid.astype(np.float64)),
     })
     print(f"RandomForest, 4 trees of depth 6, {memory.nbytes / 2**20:.0f} MiB: {seconds['memory']:.1f} s in memory")
     times, rows = seconds["alias"] / seconds["weighted"], len(alias) / len(s)
