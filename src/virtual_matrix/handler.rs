@@ -5,8 +5,10 @@ use std::collections::VecDeque;
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::fill::Filler;
+use super::near::Near;
 use super::region::{HUGE, Region};
 use super::scattered::Scattered;
 use super::second::{Second, Work};
@@ -37,6 +39,7 @@ pub(super) struct Handler {
     next: usize,
     streams: Streams,
     scattered: Scattered,
+    near: Near,
     /// Chunks that will be touched soon, as it seems.
     jobs: VecDeque<Job>,
     /// Addresses that somebody waits for.
@@ -54,8 +57,8 @@ struct Job {
 const AHEAD: usize = 32 << 20;
 const AHEAD_PASSING: usize = 4 << 20;
 
-/// How far behind a reader that passes by its slots are taken again: more than is made ahead of it, and with that far less
-/// than the last cache of most machines, so that they are written and read there.
+/// How far behind a reader that passes by its slots are taken again, if that is faster ([`Near`]): more than is made ahead of
+/// it, and with that far less than the last cache of most machines, so that they are written and read there.
 const BEHIND: usize = AHEAD_PASSING + HUGE;
 
 /// What went wrong, for the last words of the process.
@@ -98,6 +101,7 @@ impl Handler {
                 (HUGE / chunk).max(1),
             ),
             scattered: Scattered::new(count * chunk / HUGE.max(chunk)),
+            near: Near::default(),
             jobs: VecDeque::new(),
             told: Vec::with_capacity(16),
         }
@@ -224,10 +228,9 @@ impl Handler {
 
     fn make_missing(&mut self, chunks: Range<usize>, passing: bool, aside: bool) -> Result<(), Failure> {
         let count = chunks.len();
-        let slots = match self.left_behind(&chunks).filter(|_| passing) {
-            Some(slots) => slots,
-            None => self.in_turn(count),
-        };
+        let left_behind = if passing && self.near.is_next() { self.left_behind(&chunks) } else { None };
+        let near = left_behind.is_some();
+        let slots = left_behind.unwrap_or_else(|| self.in_turn(count));
         let leave = self.leave(slots.clone());
         if let Some(second) = &self.second
             && leave.iter().any(|left| second.has_of(left))
@@ -238,7 +241,7 @@ impl Handler {
         let work = Work { leave, at: chunks.start * self.chunk, len: count * self.chunk };
         match &mut self.second {
             Some(second) if aside && second.is_free() => second.give(work)?,
-            _ => self.work(work, slots.start * self.chunk, passing)?,
+            _ => self.work(work, slots.start * self.chunk, passing, near)?,
         }
         for (chunk, slot) in chunks.zip(slots) {
             self.slot_of[chunk] = slot as u32;
@@ -247,15 +250,19 @@ impl Handler {
         Ok(())
     }
 
-    /// Makes a piece in the slots from the byte `slot` on.
-    fn work(&mut self, work: Work, slot: usize, passing: bool) -> Result<(), Failure> {
+    /// Makes a piece in the slots from the byte `slot` on; `near`: its reader has just left them.
+    fn work(&mut self, work: Work, slot: usize, passing: bool, near: bool) -> Result<(), Failure> {
         for left in &work.leave {
             self.slots.evict(&self.uffd, &self.matrix, left.start, left.len())?;
         }
         let memory = self.slots.memory(slot, work.len)?;
         let used = work.len.min(self.len - work.at);
+        let start = Instant::now();
         self.filler.fill(work.at, &mut memory[..used])?;
         memory[used..].fill(0);
+        if self.slots.recycles() {
+            self.near.took(near, work.len, start.elapsed());
+        }
         if passing {
             // Who waits for this piece already would be gone, unheard, once it is there.
             self.listen(false)?;

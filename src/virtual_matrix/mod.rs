@@ -49,6 +49,8 @@ mod fill;
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod handler;
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+mod near;
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod region;
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod scattered;
