@@ -108,7 +108,7 @@ impl Filler {
         if skip > 0 {
             let (part, behind) = rest.split_at_mut(rest.len().min(patch - skip));
             let mut whole = self.pool.take(patch)?;
-            self.encoder.fill(&self.band, &self.rows.slice(row..row + 1), &mut whole, &self.pool)?;
+            self.encoder.fill_few(&self.band, &self.rows.slice(row..row + 1), &mut whole, &self.pool)?;
             part.copy_from_slice(&whole[skip..skip + part.len()]);
             (rest, row) = (behind, row + 1);
         }
@@ -120,7 +120,7 @@ impl Filler {
         if !part.is_empty() {
             let mut whole = self.pool.take(patch)?;
             let last = self.rows.slice(row + count..row + count + 1);
-            self.encoder.fill(&self.band, &last, &mut whole, &self.pool)?;
+            self.encoder.fill_few(&self.band, &last, &mut whole, &self.pool)?;
             part.copy_from_slice(&whole[..part.len()]);
         }
         Ok(())
