@@ -191,6 +191,57 @@ fn eight_threads_read_anywhere_under_a_limit() {
     }
 }
 
+/// Bytes of these addresses that are in memory.
+fn resident(bytes: &[u8]) -> u64 {
+    let mine = bytes.as_ptr_range();
+    let text = std::fs::read_to_string("/proc/self/smaps").unwrap();
+    let (mut inside, mut kib) = (false, 0);
+    for line in text.lines() {
+        let (first, rest) = line.split_once(' ').unwrap();
+        if let Some((start, _)) = first.split_once('-') {
+            let start = usize::from_str_radix(start, 16).unwrap();
+            inside = (mine.start as usize..mine.end as usize).contains(&start);
+        } else if inside && first == "Rss:" {
+            kib += rest.trim().trim_end_matches(" kB").parse::<u64>().unwrap();
+        }
+    }
+    kib << 10
+}
+
+/// Readers that go through the columns, and from place to place in one column, as trees do: what is made ahead of them, by
+/// two threads, and in whole pieces, takes no more memory, and shows the same.
+#[test]
+fn what_is_made_ahead_is_no_more_than_promised() {
+    let scan = PatchScan::builder(photograph(DType::U8), WindowSpec::new([8, 8])).dtype(DType::F32).build().unwrap();
+    let expected = materialized(&scan);
+    let rows = scan.num_rows() as usize;
+    for part in [100, 20, 3] {
+        for options in faults(Order::F) {
+            let options = MatrixOptions { max_resident: (expected.len() / part) as u64, ..options };
+            let matrix = VirtualMatrix::new(&scan, &options).unwrap();
+            let (bytes, expected) = (matrix.bytes(), &expected[..]);
+            std::thread::scope(|scope| {
+                for thread in 0..2 {
+                    scope.spawn(move || {
+                        for column in (thread..64).step_by(2) {
+                            let column = column * rows * 4..(column + 1) * rows * 4;
+                            assert!(bytes[column.clone()] == expected[column], "in order");
+                        }
+                    });
+                    scope.spawn(move || {
+                        for (column, i) in (0..20).flat_map(|column| (0..5000).map(move |i| (column, i))) {
+                            let at = ((column * 29 + thread) % 64 * rows + i * 7919 % rows) * 4;
+                            assert!(bytes[at..at + 4] == expected[at..at + 4], "here and there");
+                        }
+                    });
+                }
+            });
+            let (there, most) = (resident(bytes), matrix.resident_bytes());
+            assert!(there > 0 && there <= most, "{there} bytes of {most}, {options:?}");
+        }
+    }
+}
+
 #[cfg(feature = "image")]
 #[test]
 fn a_file_is_read_in_bands() {

@@ -20,7 +20,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "2")
 import numpy as np
 
 import windrow as wr
-from timing import best
+from timing import best, by_turns
 
 #: Bytes that a block of a sum has.
 BLOCK = 64 << 20
@@ -40,29 +40,30 @@ def total(X: np.ndarray) -> float:
 
 def sums(s: wr.Scan) -> None:
     image_bytes = s.explain().base_bytes
-    memory = {order: np.empty(s.shape[:1] + (64,), np.float32, order=order) for order in "F"}
+    memory = np.empty((len(s), 64), np.float32, order="F")
     for start in range(0, len(s), 1 << 18):
-        memory["F"][start : start + (1 << 18)] = s[start : start + (1 << 18)].reshape(-1, 64)
-    seconds = best(lambda: total(memory["F"]))
-    rate = memory["F"].nbytes / seconds
-    expected = total(memory["F"])
-    print(f"in memory: {memory['F'].nbytes / 2**30:.1f} GiB, X.sum() by blocks at {rate / 1e9:.1f} GB/s")
-    limit = memory["F"].nbytes // 16 + image_bytes
-    del memory
+        memory[start : start + (1 << 18)] = s[start : start + (1 << 18)].reshape(-1, 64)
+    expected = total(memory)
+    rate = memory.nbytes / best(lambda: total(memory))
+    print(f"in memory: {memory.nbytes / 2**30:.1f} GiB, X.sum() by blocks at {rate / 1e9:.1f} GB/s")
+    limit = memory.nbytes // 16 + image_bytes
+
+    def ratio(X: np.ndarray) -> float:
+        """The rate of its sums as a part of that in memory."""
+        seconds = by_turns({"memory": lambda: total(memory), "matrix": lambda: total(X)})
+        return X.nbytes / memory.nbytes * seconds["memory"] / seconds["matrix"]
 
     before = pss()
     X, valid = s.matrix(dtype="float32", backing="alias")
-    first = best(lambda: total(X), 1)
-    again = best(lambda: total(X))
-    print(f"  {X.base.explain()}: {X.nbytes / again / rate:.2f} of the rate in memory, the first time {X.nbytes / first / rate:.2f}")
+    first = X.nbytes / best(lambda: total(X), 1)
+    print(f"  {X.base.explain()}: {ratio(X):.2f} of the rate in memory, the first time {first / rate:.2f}")
     print(f"  physical memory: {(pss() - before) / 2**20:.0f} MiB, promised {X.base.resident_bytes / 2**20:.0f}")
     del X, valid
     for name, recycle in [("remapped pages", True), ("copied pages", False)]:
         before = pss()
         X = np.asarray(s._plan.matrix(order="F", dtype="float32", backing="fault", max_resident=str(limit), recycle=recycle))
         assert abs(total(X) / expected - 1) < 1e-6
-        seconds = best(lambda: total(X))
-        print(f"  {X.base.explain()}: {X.nbytes / seconds / rate:.2f} of the rate in memory ({name})")
+        print(f"  {X.base.explain()}: {ratio(X):.2f} of the rate in memory ({name})")
         print(f"  physical memory: {(pss() - before) / 2**20:.0f} MiB, promised {X.base.resident_bytes / 2**20:.0f}")
         del X
 
@@ -73,20 +74,24 @@ def forest(s: wr.Scan) -> None:
 
     y = (s[:, 3, 3] > 127).reshape(-1).astype(np.int8)
 
-    def fit(X: np.ndarray, y: np.ndarray, weight: Any = None) -> float:
-        model = RandomForestClassifier(4, max_depth=6, n_jobs=2, random_state=0)
-        return best(lambda: model.fit(X, y, weight), 1)
+    def fit(X: np.ndarray, y: np.ndarray, weight: Any = None) -> Callable[[], Any]:
+        return lambda: RandomForestClassifier(4, max_depth=6, n_jobs=2, random_state=0).fit(X, y, weight)
 
     memory = np.asfortranarray(s.to_numpy().reshape(len(s), -1).astype(np.float32))
-    seconds, weighted = fit(memory, y), fit(memory, y, np.ones(len(s)))
     limit = max(memory.nbytes // 8, 2 * 2 * 4 * len(s)) + s.explain().base_bytes
-    size = memory.nbytes
-    del memory
-    print(f"RandomForest, 4 trees of depth 6, {size / 2**20:.0f} MiB: {seconds:.1f} s in memory")
-    X, valid = s.matrix(dtype="float32", backing="alias")
-    print(f"  alias: {fit(X, s.matrix_target(y), valid.astype(np.float64)) / weighted:.2f} times as long with weights, {len(X) / len(s):.2f} times the rows")
-    X = s.matrix(dtype="float32", backing="fault", max_resident=limit)
-    print(f"  {X.base.explain()}: {fit(X, y) / seconds:.2f} times as long")
+    alias, valid = s.matrix(dtype="float32", backing="alias")
+    labels = s.matrix_target(y)
+    fault = s.matrix(dtype="float32", backing="fault", max_resident=limit)
+    seconds = by_turns({
+        "memory": fit(memory, y),
+        "fault": fit(fault, y),
+        "weighted": fit(memory, y, np.ones(len(s))),
+        "alias": fit(alias, labels, valid.astype(np.float64)),
+    })
+    print(f"RandomForest, 4 trees of depth 6, {memory.nbytes / 2**20:.0f} MiB: {seconds['memory']:.1f} s in memory")
+    times, rows = seconds["alias"] / seconds["weighted"], len(alias) / len(s)
+    print(f"  alias: {times:.2f} times as long with weights, {rows:.2f} times the rows")
+    print(f"  {fault.base.explain()}: {seconds['fault'] / seconds['memory']:.2f} times as long")
 
 
 def estimators(side: int) -> None:

@@ -262,7 +262,7 @@ impl<'a> Gather<'a> {
 }
 
 /// Where windows inside of the array start, without a division too many.
-struct Places {
+pub(super) struct Places {
     /// The axes before the last: how many windows, those inside, the byte of the first one, and from one to the next.
     before: Vec<Place>,
     last: Place,
@@ -281,7 +281,7 @@ struct Place {
 }
 
 impl Places {
-    fn new(gather: &Gather<'_>) -> Self {
+    pub(super) fn new(gather: &Gather<'_>) -> Self {
         let place = |(i, &number): (usize, &usize)| {
             let (axis, stride) = (&gather.grid.axes()[number], gather.strides[number]);
             // Windows in the padding are not asked for, so that theirs may be anything.
@@ -307,7 +307,7 @@ impl Places {
 
     /// The windows of the line of a window that lie inside of the array at equal distances, and where the window 0 of all
     /// would start if the line went on to there.
-    fn line(&self, id: u64) -> (Range<u64>, isize) {
+    pub(super) fn line(&self, id: u64) -> (Range<u64>, isize) {
         let axis = &self.last;
         let (mut rest, i) = axis.by_count.divide(id);
         let start = id - i;
@@ -323,6 +323,12 @@ impl Places {
             }
             None => (0..0, 0),
         }
+    }
+
+    /// The first window after the line of a window.
+    pub(super) fn end_of_line(&self, id: u64) -> u64 {
+        let (_, i) = self.last.by_count.divide(id);
+        id - i + self.last.count
     }
 
     /// How many of the ids are neighbours in one line of the grid, from the first on.

@@ -237,6 +237,17 @@ impl Encoder {
         self.fill_as_listed(Some(conversion), band, &rows, out, pool)
     }
 
+    /// The same for a few windows, for which it isn't worth to find out how many are copied fastest.
+    #[cfg(all(feature = "virtual", target_os = "linux", target_pointer_width = "64"))]
+    pub(crate) fn fill_few(&self, band: &Band, rows: &Rows<'_>, out: &mut [u8], pool: &BufferPool) -> Result<()> {
+        let mut gather = Gather::of_cells(&self.grid, band, self.fill);
+        let Some(conversion) = &self.conversion else { return gather.copy(rows, out) };
+        let mut scratch = pool.take(rows.len() * self.cells() * self.dtype.size())?;
+        gather.copy(rows, &mut scratch)?;
+        conversion.apply(&scratch, out);
+        Ok(())
+    }
+
     /// The same, one window after the other.
     fn fill_as_listed(
         &self,

@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use super::gather::Gather;
+use super::gather::{Gather, Places};
 use super::{Encoder, border};
 use crate::source::Band;
-use crate::{BufferPool, PoolBuf, Result, Segment};
+use crate::{BufferPool, PoolBuf, Result};
 
 /// A stretch of neighbouring windows inside of the array: where it stands among the rows, and the byte of the first
 /// pixel of its first window.
@@ -28,6 +28,14 @@ pub(crate) struct ColumnFiller<'a> {
 }
 
 impl<'a> ColumnFiller<'a> {
+    /// Whether each pixel goes straight from the image to where it is to be, whichever the windows are.
+    #[cfg(all(feature = "virtual", target_os = "linux", target_pointer_width = "64"))]
+    pub(crate) fn is_straight(encoder: &Encoder, band: &Band) -> bool {
+        let gather = Gather::of_cells(&encoder.grid, band, encoder.fill);
+        let inside = encoder.grid.sliding().all(|axis| !axis.shifted && axis.interior() == (0..axis.count));
+        inside && (encoder.conversion.is_none() || gather.advance == encoder.dtype.size() as isize)
+    }
+
     /// `band` holds every pixel that the windows `rows` touch.
     pub(crate) fn new(encoder: &'a Encoder, band: &'a Band, rows: Range<u64>, pool: &BufferPool) -> Result<Self> {
         let gather = Gather::of_cells(&encoder.grid, band, encoder.fill);
@@ -40,9 +48,10 @@ impl<'a> ColumnFiller<'a> {
         for ((_, index), window) in border.iter().zip(rest.chunks_exact_mut(patch)) {
             border::copy_window(&gather, index, window);
         }
+        let straight = border.is_empty() && gather.advance == size as isize;
         let scratch = match encoder.conversion {
-            Some(_) => Some(pool.take(count * size)?),
-            None => None,
+            Some(_) if !straight => Some(pool.take(count * size)?),
+            _ => None,
         };
         Ok(Self { encoder, gather, stretches, border, rest, scratch })
     }
@@ -75,10 +84,7 @@ impl<'a> ColumnFiller<'a> {
     /// they are not.
     fn fill_straight(&self, pixel: usize, out: &mut [u8]) -> bool {
         let (size, to) = (self.encoder.dtype.size(), self.encoder.out_dtype().size());
-        let Some(conversion) = self.encoder.conversion.filter(|_| self.border.is_empty()) else { return false };
-        if self.gather.advance != size as isize {
-            return false;
-        }
+        let Some(conversion) = self.encoder.conversion.filter(|_| self.scratch.is_none()) else { return false };
         let offset = self.gather.pixel_offset(pixel);
         for stretch in &self.stretches {
             let start = (stretch.start + offset) as usize;
@@ -108,45 +114,25 @@ fn split(gather: &Gather<'_>, rows: Range<u64>) -> (Vec<Stretch>, Vec<(usize, Ve
     if rows.is_empty() {
         return (stretches, border);
     }
-    let counts: Vec<_> = gather.grid.sliding().map(|axis| axis.count).collect();
-    let last = counts.len() - 1;
-    let (mut row, count) = (0, (rows.end - rows.start) as usize);
-    let mut segment = Segment { index: gather.grid.index(rows.start), len: 0 };
-    while row < count {
-        let first = segment.index[last];
-        segment.len = (counts[last] - first).min((count - row) as u64);
-        let end = first + segment.len;
-        let regular = gather.regular(&segment);
-        for i in (first..regular.start.max(first)).chain(regular.end.max(first)..end) {
-            let mut index = segment.index.clone();
-            index[last] = i;
-            border.push((row + (i - first) as usize, index));
+    let places = Places::new(gather);
+    let mut window = rows.start;
+    while window < rows.end {
+        let end = places.end_of_line(window).min(rows.end);
+        let (inside, first) = places.line(window);
+        let regular = inside.start.clamp(window, end)..inside.end.clamp(window, end);
+        for window in (window..regular.start).chain(regular.end..end) {
+            border.push(((window - rows.start) as usize, gather.grid.index(window)));
         }
         if !regular.is_empty() {
-            segment.index[last] = regular.start;
             stretches.push(Stretch {
-                row: row + (regular.start - first) as usize,
+                row: (regular.start - rows.start) as usize,
                 len: (regular.end - regular.start) as usize,
-                start: gather.window_start(&segment.index),
+                start: first.wrapping_add((regular.start as isize).wrapping_mul(gather.advance)),
             });
         }
-        row += segment.len as usize;
-        next_line(&mut segment.index, &counts);
+        window = end;
     }
     (stretches, border)
-}
-
-/// Goes on to the first window of the next line of the grid.
-fn next_line(index: &mut [u64], counts: &[u64]) {
-    let last = index.len() - 1;
-    index[last] = 0;
-    for axis in (0..last).rev() {
-        index[axis] += 1;
-        if index[axis] < counts[axis] {
-            return;
-        }
-        index[axis] = 0;
-    }
 }
 
 /// One pixel of neighbouring windows: one run, or cells at equal distances.

@@ -11,8 +11,9 @@ use std::thread::JoinHandle;
 use bytesize::ByteSize;
 
 use super::fill::Filler;
-use super::handler::Handler;
+use super::handler::{Failure, Handler};
 use super::region::{self, Region};
+use super::second::Second;
 use super::slots::{self, Slots};
 use super::uffd::{self, Mode, Uffd};
 use crate::jobs::caught;
@@ -112,16 +113,21 @@ impl Fault {
         let (ours, their_filler) = (matrix.clone(), filler.clone());
         let work = move || {
             let made = start(&ours, recycle).and_then(|uffd| {
-                let piece = region::HUGE.max(chunk);
-                let pages = Slots::new(uffd.minor(), slots * chunk, piece)?;
-                let means = Means { recycles: pages.recycles(), serves_system: uffd.serves_system() };
-                Ok((means, Handler::new(uffd, pages, ours, their_filler, chunk, slots, len)))
+                let pages = || Slots::new(uffd.minor(), slots * chunk, region::HUGE.max(chunk));
+                let means = Means { recycles: uffd.minor(), serves_system: uffd.serves_system() };
+                // Large chunks of several terabytes are not made in two places at once: that would be more memory than told.
+                let second = match means.recycles || chunk > 4 * region::HUGE {
+                    true => None,
+                    false => Some(Second::start(uffd.clone(), pages()?, ours.clone(), their_filler.clone(), len)?),
+                };
+                let pages = pages()?;
+                Ok((means, Handler::new(uffd, pages, second, ours, their_filler, chunk, slots, len)))
             });
             match made {
                 Ok((means, mut handler)) => {
                     // Who asked waits for the answer.
                     let _ = sender.send(Ok(means));
-                    serve(&mut handler);
+                    serve(|| handler.run());
                 }
                 Err(error) => {
                     let _ = sender.send(Err(error));
@@ -164,12 +170,12 @@ impl Drop for Fault {
 }
 
 /// What the thread does first.
-fn start(matrix: &Region, recycle: bool) -> Result<Uffd> {
+fn start(matrix: &Region, recycle: bool) -> Result<Arc<Uffd>> {
     let failed = |error| super::failed("a virtual matrix", "serve", matrix.len(), error);
     alone().map_err(uffd::unavailable)?;
     let uffd = Uffd::open(recycle)?;
     uffd.register(matrix.at(0, 0) as usize, matrix.len(), Mode::Missing).map_err(failed)?;
-    Ok(uffd)
+    Ok(Arc::new(uffd))
 }
 
 /// Makes the thread one that nobody disturbs: signals go to others, and its descriptors are its own, so that nobody else
@@ -191,8 +197,8 @@ fn alone() -> std::io::Result<()> {
 }
 
 /// Serves until the end. What goes wrong here can't be told to those who wait for memory, so it ends the process.
-fn serve(handler: &mut Handler) {
-    let message = match caught(|| Ok(handler.run())) {
+pub(super) fn serve(run: impl FnOnce() -> Result<(), Failure>) {
+    let message = match caught(|| Ok(run())) {
         Ok(Ok(())) => return,
         Ok(Err(failure)) => failure.to_string(),
         Err(panic) => panic.to_string(),

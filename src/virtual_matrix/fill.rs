@@ -31,8 +31,10 @@ impl Selection {
     }
 }
 
-/// Rows of a column that are converted together: their pixels stay in cache between the image and the matrix.
+/// Rows of a column that are made together: what is gathered before it is converted stays in cache on the way, and what
+/// goes straight to its place need not know of too many lines at once.
 const PIECE: usize = 32 << 10;
+const PIECE_STRAIGHT: usize = 512 << 10;
 
 /// Makes any part of a matrix.
 pub(super) struct Filler {
@@ -41,6 +43,8 @@ pub(super) struct Filler {
     band: Band,
     rows: Selection,
     order: Order,
+    /// Rows of a column that are made together.
+    piece: usize,
     pool: BufferPool,
     /// Bytes that are held for this matrix alone.
     pub(super) held: usize,
@@ -69,7 +73,9 @@ impl Filler {
             band
         };
         let held = if padded || copy || !resident { band.view.len() * plan.encoder.dtype.size() } else { 0 };
-        Ok(Self { encoder, band, rows, order, pool, held: held + listed })
+        let straight = matches!(rows, Selection::Range(_)) && ColumnFiller::is_straight(&encoder, &band);
+        let piece = if straight { PIECE_STRAIGHT } else { PIECE };
+        Ok(Self { encoder, band, rows, order, piece, pool, held: held + listed })
     }
 
     pub(super) fn rows(&self) -> usize {
@@ -102,7 +108,7 @@ impl Filler {
         if skip > 0 {
             let (part, behind) = rest.split_at_mut(rest.len().min(patch - skip));
             let mut whole = self.pool.take(patch)?;
-            self.encoder.fill(&self.band, &self.rows.slice(row..row + 1), &mut whole, &self.pool)?;
+            self.encoder.fill_few(&self.band, &self.rows.slice(row..row + 1), &mut whole, &self.pool)?;
             part.copy_from_slice(&whole[skip..skip + part.len()]);
             (rest, row) = (behind, row + 1);
         }
@@ -114,7 +120,7 @@ impl Filler {
         if !part.is_empty() {
             let mut whole = self.pool.take(patch)?;
             let last = self.rows.slice(row + count..row + count + 1);
-            self.encoder.fill(&self.band, &last, &mut whole, &self.pool)?;
+            self.encoder.fill_few(&self.band, &last, &mut whole, &self.pool)?;
             part.copy_from_slice(&whole[..part.len()]);
         }
         Ok(())
@@ -127,7 +133,7 @@ impl Filler {
         let (mut at, mut rest) = (start / size, out);
         while !rest.is_empty() {
             let (column, row) = (at / rows, at % rows);
-            let count = (rows - row).min(rest.len() / size).min(PIECE);
+            let count = (rows - row).min(rest.len() / size).min(self.piece);
             let (part, behind) = rest.split_at_mut(count * size);
             (rest, at) = (behind, at + count);
             match self.rows.slice(row..row + count) {

@@ -5,9 +5,13 @@ use std::collections::VecDeque;
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::fill::Filler;
+use super::near::Near;
 use super::region::{HUGE, Region};
+use super::scattered::Scattered;
+use super::second::{Second, Work};
 use super::slots::Slots;
 use super::streams::{Streams, Touch};
 use super::uffd::Uffd;
@@ -18,8 +22,10 @@ const NONE: u32 = u32::MAX;
 
 /// Chunks of a matrix, and the slots that hold some of them.
 pub(super) struct Handler {
-    pub(super) uffd: Uffd,
+    pub(super) uffd: Arc<Uffd>,
     pub(super) slots: Slots,
+    /// Who makes every other piece, if making one is mostly the system's work.
+    second: Option<Second>,
     /// The chunks, and behind them the page whose touch ends the thread.
     pub(super) matrix: Arc<Region>,
     pub(super) filler: Arc<Filler>,
@@ -32,6 +38,8 @@ pub(super) struct Handler {
     /// The slot whose turn it is.
     next: usize,
     streams: Streams,
+    scattered: Scattered,
+    near: Near,
     /// Chunks that will be touched soon, as it seems.
     jobs: VecDeque<Job>,
     /// Addresses that somebody waits for.
@@ -49,8 +57,8 @@ struct Job {
 const AHEAD: usize = 32 << 20;
 const AHEAD_PASSING: usize = 4 << 20;
 
-/// How far behind a reader that passes by its slots are taken again: more than is made ahead of it, and with that far less
-/// than the last cache of most machines, so that they are written and read there.
+/// How far behind a reader that passes by its slots are taken again, if that is faster ([`Near`]): more than is made ahead of
+/// it, and with that far less than the last cache of most machines, so that they are written and read there.
 const BEHIND: usize = AHEAD_PASSING + HUGE;
 
 /// What went wrong, for the last words of the process.
@@ -63,9 +71,11 @@ pub(super) enum Failure {
 }
 
 impl Handler {
+    #[expect(clippy::too_many_arguments, reason = "each is told apart by its type, or by its name in the one caller")]
     pub(super) fn new(
-        uffd: Uffd,
+        uffd: Arc<Uffd>,
         slots: Slots,
+        second: Option<Second>,
         matrix: Arc<Region>,
         filler: Arc<Filler>,
         chunk: usize,
@@ -76,6 +86,7 @@ impl Handler {
         Self {
             uffd,
             slots,
+            second,
             matrix,
             filler,
             chunk,
@@ -89,6 +100,8 @@ impl Handler {
                 count,
                 (HUGE / chunk).max(1),
             ),
+            scattered: Scattered::new(count * chunk / HUGE.max(chunk)),
+            near: Near::default(),
             jobs: VecDeque::new(),
             told: Vec::with_capacity(16),
         }
@@ -136,23 +149,36 @@ impl Handler {
             {
                 self.jobs.push_back(Job { chunks, passing: true });
             }
-            return self.again(at);
+            // Who makes it lets all go on who wait for it.
+            return if self.second.as_ref().is_some_and(|second| second.makes(at)) { Ok(()) } else { self.again(at) };
         }
         let expected = self.jobs.iter().position(|job| job.chunks.contains(&chunk)).and_then(|i| self.jobs.remove(i));
         let beside = chunk > 0 && self.slot_of[chunk - 1] != NONE;
+        let alone = expected.is_none();
         let Touch { window, passing } = self.streams.touch(chunk, beside, expected.map(|job| job.chunks.end));
-        let job = Job { chunks: chunk..(chunk + window).min(self.slot_of.len()), passing };
+        let mut chunks = chunk..chunk + window;
+        let most = self.most();
+        if alone && window < most && self.scattered.touch(chunk / most) {
+            let end = (chunk + 1).next_multiple_of(most);
+            chunks = end - most..self.streams.reached(chunks.end, end);
+        }
+        let job = Job { chunks: chunks.start..chunks.end.min(self.slot_of.len()), passing };
         if let Some(rest) = self.begin(job)? {
             self.jobs.push_front(rest);
         }
         Ok(())
     }
 
-    /// Makes the first piece of a job; gives the rest of it.
+    /// Makes the first piece of a job, while the second thread makes the next; gives the rest of it.
     fn begin(&mut self, job: Job) -> Result<Option<Job>, Failure> {
         let piece = self.piece(&job.chunks);
-        let rest = piece.end..job.chunks.end;
-        self.make(piece, job.passing)?;
+        let mut rest = piece.end..job.chunks.end;
+        if !rest.is_empty() && self.second.as_ref().is_some_and(Second::is_free) {
+            let next = self.piece(&rest);
+            rest.start = next.end;
+            self.make(next, job.passing, true)?;
+        }
+        self.make(piece, job.passing, false)?;
         Ok((!rest.is_empty()).then_some(Job { chunks: rest, ..job }))
     }
 
@@ -172,15 +198,21 @@ impl Handler {
         Ok(self.slots.publish(&self.uffd, &self.matrix, at, 0, page)?)
     }
 
-    /// The first chunks of a run that are made together: as many as a huge page holds.
+    /// The most chunks that are made together: as many as a huge page holds.
+    fn most(&self) -> usize {
+        (HUGE / self.chunk).clamp(1, self.chunk_in.len() / 4)
+    }
+
+    /// The first chunks of a run that are made together.
     fn piece(&self, run: &Range<usize>) -> Range<usize> {
-        let most = (HUGE / self.chunk).clamp(1, self.chunk_in.len() / 4);
+        let most = self.most();
         let end = if run.len() < most { run.end } else { (run.start + 1).next_multiple_of(most).min(run.end) };
         run.start..end
     }
 
-    /// Makes those of these chunks that are not there, in slots that other chunks leave.
-    fn make(&mut self, chunks: Range<usize>, passing: bool) -> Result<(), Failure> {
+    /// Makes those of these chunks that are not there, in slots that other chunks leave. With `aside`, the second thread
+    /// makes as many as it can.
+    fn make(&mut self, chunks: Range<usize>, passing: bool, aside: bool) -> Result<(), Failure> {
         let mut first = chunks.start;
         while first < chunks.end {
             if self.slot_of[first] != NONE {
@@ -188,34 +220,54 @@ impl Handler {
                 continue;
             }
             let missing = self.slot_of[first..chunks.end].iter().take_while(|&&slot| slot == NONE).count();
-            self.make_missing(first..first + missing, passing)?;
+            self.make_missing(first..first + missing, passing, aside)?;
             first += missing;
         }
         Ok(())
     }
 
-    fn make_missing(&mut self, chunks: Range<usize>, passing: bool) -> Result<(), Failure> {
+    fn make_missing(&mut self, chunks: Range<usize>, passing: bool, aside: bool) -> Result<(), Failure> {
         let count = chunks.len();
-        let slots = match self.left_behind(&chunks).filter(|_| passing) {
-            Some(slots) => slots,
-            None => self.in_turn(count),
-        };
-        self.evict(slots.clone())?;
-        let (at, len) = (chunks.start * self.chunk, count * self.chunk);
-        let memory = self.slots.memory(slots.start * self.chunk, len)?;
-        let used = len.min(self.len - at);
-        self.filler.fill(at, &mut memory[..used])?;
-        memory[used..].fill(0);
-        if passing {
-            // Who waits for this piece already would be gone, unheard, once it is there.
-            self.listen(false)?;
+        let left_behind = if passing && self.near.is_next() { self.left_behind(&chunks) } else { None };
+        let near = left_behind.is_some();
+        let slots = left_behind.unwrap_or_else(|| self.in_turn(count));
+        let leave = self.leave(slots.clone());
+        if let Some(second) = &self.second
+            && leave.iter().any(|left| second.has_of(left))
+        {
+            // What it makes would be there after it was taken away, and nobody would know.
+            second.finish();
         }
-        self.slots.publish(&self.uffd, &self.matrix, at, slots.start * self.chunk, len)?;
-        for (chunk, slot) in chunks.zip(slots.clone()) {
+        let work = Work { leave, at: chunks.start * self.chunk, len: count * self.chunk };
+        match &mut self.second {
+            Some(second) if aside && second.is_free() => second.give(work)?,
+            _ => self.work(work, slots.start * self.chunk, passing, near)?,
+        }
+        for (chunk, slot) in chunks.zip(slots) {
             self.slot_of[chunk] = slot as u32;
             self.chunk_in[slot] = chunk as u32;
         }
         Ok(())
+    }
+
+    /// Makes a piece in the slots from the byte `slot` on; `near`: its reader has just left them.
+    fn work(&mut self, work: Work, slot: usize, passing: bool, near: bool) -> Result<(), Failure> {
+        for left in &work.leave {
+            self.slots.evict(&self.uffd, &self.matrix, left.start, left.len())?;
+        }
+        let memory = self.slots.memory(slot, work.len)?;
+        let used = work.len.min(self.len - work.at);
+        let start = Instant::now();
+        self.filler.fill(work.at, &mut memory[..used])?;
+        memory[used..].fill(0);
+        if self.slots.recycles() {
+            self.near.took(near, work.len, start.elapsed());
+        }
+        if passing {
+            // Who waits for this piece already would be gone, unheard, once it is there.
+            self.listen(false)?;
+        }
+        Ok(self.slots.publish(&self.uffd, &self.matrix, work.at, slot, work.len)?)
     }
 
     /// The slots whose turn it is.
@@ -241,8 +293,9 @@ impl Handler {
         (first != NONE && there).then_some(slots)
     }
 
-    /// Takes the chunks out of these slots, neighbours together.
-    fn evict(&mut self, slots: Range<usize>) -> Result<(), Failure> {
+    /// Takes the chunks out of these slots; gives their bytes, neighbours together.
+    fn leave(&mut self, slots: Range<usize>) -> Vec<Range<usize>> {
+        let mut left = Vec::new();
         let mut slot = slots.start;
         while slot < slots.end {
             let chunk = self.chunk_in[slot];
@@ -253,11 +306,11 @@ impl Handler {
             let together =
                 (slot..slots.end).zip(chunk..).take_while(|&(slot, chunk)| self.chunk_in[slot] == chunk).count();
             let first = chunk as usize;
-            self.slots.evict(&self.uffd, &self.matrix, first * self.chunk, together * self.chunk)?;
+            left.push(first * self.chunk..(first + together) * self.chunk);
             self.slot_of[first..first + together].fill(NONE);
             self.chunk_in[slot..slot + together].fill(NONE);
             slot += together;
         }
-        Ok(())
+        left
     }
 }

@@ -49,7 +49,13 @@ mod fill;
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod handler;
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+mod near;
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod region;
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+mod scattered;
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+mod second;
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod slots;
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]

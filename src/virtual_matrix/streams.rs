@@ -5,8 +5,8 @@ use std::ops::Range;
 /// So many streams are told apart: a reader that goes through many columns at once is as many.
 const MOST: usize = 256;
 
-/// A stream that wasn't heard of for so many touches has ended.
-const RECENT: u64 = 512;
+/// A new stream is taken to be touched every so many touches.
+const EVERY: u64 = 16;
 
 /// Someone who reads chunk after chunk.
 struct Stream {
@@ -16,6 +16,16 @@ struct Stream {
     window: usize,
     made: usize,
     last: u64,
+    /// From its touch before the last to the last.
+    every: u64,
+}
+
+impl Stream {
+    /// Whether it goes on, as it seems: it was heard of not much longer ago than it usually is. One that has ended would
+    /// take its share of what is made ahead from the others.
+    fn goes_on(&self, touches: u64) -> bool {
+        touches - self.last <= 4 * self.every + 8
+    }
 }
 
 /// What to make from a chunk on.
@@ -51,7 +61,7 @@ impl Streams {
     pub(super) fn touch(&mut self, chunk: usize, beside: bool, expected: Option<usize>) -> Touch {
         self.touches += 1;
         let touches = self.touches;
-        let active = self.known.iter().filter(|stream| stream.last + RECENT > touches && stream.window > 1).count();
+        let active = self.known.iter().filter(|stream| stream.goes_on(touches) && stream.window > 1).count();
         let most = (self.most / active.max(1)).max(1);
         let at = expected.unwrap_or(chunk);
         if let Some(stream) = self.known.iter_mut().find(|stream| stream.next == at) {
@@ -62,17 +72,29 @@ impl Streams {
             let window = if more { (stream.window * 2).min(most) } else { stream.window };
             let end = if more { chunk + window } else { at };
             let next = if window >= self.huge { end / self.huge * self.huge } else { end }.max(at);
-            *stream = Stream { next, window, made: stream.made + (next - at), last: touches };
+            let every = touches - stream.last;
+            *stream = Stream { next, window, made: stream.made + (next - at), last: touches, every };
             return Touch { window: next - chunk, passing };
         }
         let window = if beside { 2.min(most) } else { 1 }.max(at - chunk);
-        let stream = Stream { next: chunk + window, window, made: window, last: touches };
+        let stream = Stream { next: chunk + window, window, made: window, last: touches, every: EVERY };
         if self.known.len() < MOST {
             self.known.push(stream);
         } else if let Some(oldest) = self.known.iter_mut().min_by_key(|stream| stream.last) {
             *oldest = stream;
         }
         Touch { window, passing: false }
+    }
+
+    /// Tells that more was made at the last touch than up to `end`, all before `further`; gives the end of both.
+    pub(super) fn reached(&mut self, end: usize, further: usize) -> usize {
+        let touches = self.touches;
+        if let Some(stream) = self.known.iter_mut().find(|stream| stream.last == touches && stream.next == end)
+            && let Some(more @ 1..) = further.checked_sub(end)
+        {
+            (stream.next, stream.window, stream.made) = (further, stream.window + more, stream.made + more);
+        }
+        end.max(further)
     }
 
     /// What to make for a reader that passes by and waited for this chunk when it was made: all was made for it that was
@@ -87,7 +109,7 @@ impl Streams {
         if more.is_empty() {
             return None;
         }
-        *stream = Stream { next: end, window: stream.window, made: stream.made + more.len(), last: self.touches };
+        (stream.next, stream.made, stream.last) = (end, stream.made + more.len(), self.touches);
         Some(more)
     }
 }
@@ -157,6 +179,32 @@ mod tests {
             ends.push(chunk);
         }
         assert_eq!(ends, [7, 11, 16, 32, 56, 80, 104, 128]);
+    }
+
+    #[test]
+    fn a_stream_that_has_ended_leaves_its_share_to_others() {
+        let mut streams = Streams::new(64, 64, 1000, 1);
+        let mut read = |from: usize, touches: usize| {
+            let mut chunk = from;
+            (0..touches).fold(0, |_, touch| {
+                let window = streams.touch(chunk, touch > 0, None).window;
+                chunk += window;
+                window
+            })
+        };
+        assert_eq!(read(0, 10), 64);
+        assert_eq!(read(5000, 10), 32, "somebody else may go on");
+        assert_eq!(read(9000, 40), 64);
+    }
+
+    #[test]
+    fn who_goes_on_behind_all_that_was_made_is_a_stream() {
+        let mut streams = Streams::new(64, 64, 1000, 8);
+        let window = streams.touch(3, false, None).window;
+        assert_eq!(streams.reached(3 + window, 8), 8);
+        assert_eq!(streams.touch(8, true, None).window, 8);
+        assert_eq!(streams.reached(16, 12), 16);
+        assert_eq!(streams.touch(16, true, None).window, 16);
     }
 
     #[test]
