@@ -221,7 +221,7 @@ impl<'a> Gather<'a> {
     }
 
     /// The windows of a line of the grid that lie inside of the array at equal distances: the kernels' part.
-    pub(super) fn regular(&self, segment: &Segment) -> Range<u64> {
+    fn regular(&self, segment: &Segment) -> Range<u64> {
         let last = segment.index.len() - 1;
         let (first, end) = (segment.index[last], segment.index[last] + segment.len);
         if !(0..last).all(|i| self.interior[i].contains(&segment.index[i])) {
@@ -253,7 +253,7 @@ impl<'a> Gather<'a> {
     }
 
     /// The byte of the first pixel of a window inside of the array.
-    pub(super) fn window_start(&self, index: &[u64]) -> isize {
+    fn window_start(&self, index: &[u64]) -> isize {
         // An axis that is taken whole starts at pixel 0, and so does its band.
         self.grid.sliding_axes().iter().zip(index).fold(self.first, |at, (&number, &i)| {
             at + (self.grid.axes()[number].start(i) - self.origin[number]) as isize * self.strides[number]
