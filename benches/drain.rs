@@ -67,21 +67,27 @@ impl Job {
 }
 
 /// Seconds that it takes to take the windows of a scan by id, a batch at a time: every second or third one, half of them
-/// or a third by chance in their order, or any. A batch's ids are listed just before they are taken, untimed.
+/// or a third by chance in their order, or any. A batch's ids are listed just before they are taken, untimed; where the
+/// windows end, a batch begins again with the first.
 fn take(scan: &PatchScan, how: &str) -> windrow::Result<f64> {
     let (explain, windows) = (scan.explain(), scan.grid().windows());
     let chance = |i: u64| i.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    let id = |i: u64| match how {
-        "every second" => 2 * i % windows,
-        "every third" => 3 * i % windows,
-        "sorted" => (2 * i + (chance(i) >> 63)) % windows,
-        "sorted third" => (3 * i + (chance(i) >> 32) % 3) % windows,
-        _ => chance(i) % windows,
+    let apart = match how {
+        "every second" | "sorted" => 2,
+        "every third" | "sorted third" => 3,
+        _ => 0,
+    };
+    let id = |first: u64, i: u64| match how {
+        "every second" | "every third" => first + apart * i,
+        "sorted" | "sorted third" => first + apart * i + (chance(first + i) >> 32) % apart,
+        _ => chance(first + i) % windows,
     };
     let (mut taker, mut ids, mut seconds) = (scan.taker()?, Vec::new(), 0.0);
     for first in (0..explain.rows).step_by(explain.batch_rows as usize) {
+        let count = explain.batch_rows.min(explain.rows - first);
+        let first = if apart == 0 { first } else { apart * first % (windows - apart * count).max(1) };
         ids.clear();
-        ids.extend((first..explain.rows.min(first + explain.batch_rows)).map(id));
+        ids.extend((0..count).map(|i| id(first, i)));
         let start = Instant::now();
         black_box(taker.take(&ids)?);
         seconds += start.elapsed().as_secs_f64();

@@ -5,9 +5,13 @@
     python benches/peers.py [--quick] [--json FILE] [--plot FILE]
 
 Every case gathers the same windows into dense rows. Runs of all of them are interleaved, and the best of several counts,
-since machines are noisy (windrow is timed by the clock, its peers by the processor); what is quoted are ratios within the run. One thread each, but for `2 threads`, beside which
-stands what two threads of memcpy gain over one, the limit of the machine at that time. The image lies in huge pages on
-both sides, since numpy asks for them.
+since machines are noisy (windrow is timed by the clock, its peers by the processor); what is quoted are ratios within the
+run. One thread each, but for `2 threads`, beside which stands what two threads of memcpy gain over one, the limit of the
+machine at that time. The image lies in huge pages on both sides, since numpy asks for them.
+
+Where windows overlap, `by id` says what windows by their ids come at, over windrow in the grid's order: as many of half
+the windows by chance, in their order, and then any in no order. Where they don't, `of image` is windrow's share of what a
+memcpy of the image takes, which has to be read once, whoever does it.
 
 - memcpy: as many bytes, a batch at a time between two warm buffers: the limit
 - numpy: `sliding_window_view(...).reshape`, as many windows at a time as fill 4 MiB, into fresh memory as numpy does it
@@ -47,6 +51,8 @@ except ImportError:
 ROOT = Path(__file__).resolve().parents[1]
 BATCH = 4 << 20
 THREADS = 2
+#: Windows by id: half of them, by chance, in their order; any in no order.
+BY_ID = ("sorted", "random")
 
 
 class Rust:
@@ -162,8 +168,9 @@ def cases(quick: bool) -> list[dict]:
 def measure(rust: Rust, case: dict, rounds: int, limit: int) -> dict:
     image = (np.arange(int(np.prod(case["shape"]))) % 127).astype(case["dtype"]).reshape(case["shape"])
     rows, size = rust.job(case, 0, limit)
-    # The peers are slower: a quarter of the rows is enough to tell how much.
-    share = max(1, rows // 4)
+    # The peers are slower: of windows that overlap a quarter is enough to tell how much. Where they don't, the image is read
+    # once, and a quarter of it would stay in the cache from round to round.
+    share = max(1, rows // 4) if case["step"][0] < case["window"][0] else rows
     ways = peers(case, image, share)
     best: dict[str, float] = {}
 
@@ -175,9 +182,15 @@ def measure(rust: Rust, case: dict, rounds: int, limit: int) -> dict:
             rust.job(case, threads, limit)
             for _ in range(5):
                 note(name, rust.ask("run")[0])
+        rust.job(case, 0, limit)
         for name in ("memcpy", "memcpy2"):
             for _ in range(3):
                 note(name, rust.ask(name)[0])
+        if case["step"][0] == 1:
+            for name in BY_ID:
+                note(f"windrow, {name}", rust.ask(name)[0])
+        else:
+            note("memcpy of the image", rust.ask("image")[0])
         for name, work in ways.items():
             note(name, timed(work) * rows / share)
     memory = {name: own_peak(work) for name, work in ways.items()}
@@ -285,17 +298,21 @@ def main() -> None:
     args = parser.parse_args()
     rust = Rust()
     print(machine())
-    print(f"{'case':26} {'GB/s':>5} {'memcpy':>6} {'share':>5} | 2 threads over 1, memcpy's | times as fast as | peak MiB")
+    print(f"{'case':26} {'GB/s':>5} {'memcpy':>6} {'share':>5} | 2 threads over 1, memcpy's | what is below | times as fast as | peak MiB")
     results = []
     for case in cases(args.quick):
         result = measure(rust, case, args.rounds, args.bytes)
         results.append(result)
         rate = dict(result["gigabytes_a_second"])
         own, limit, two, two_limit = (rate.pop(k) for k in ("windrow", "memcpy", "windrow, 2 threads", "memcpy2"))
+        if (image := rate.pop("memcpy of the image", None)) is None:
+            more = "by id " + " ".join(f"{rate.pop(f'windrow, {how}') / own:4.2f}" for how in BY_ID)
+        else:
+            more = f"of image   {own / image:4.2f}"
         times = "  ".join(f"{name} {own / peer:.1f}" for name, peer in rate.items())
         name = f"{case['dtype']} {case['name']} step {case['step'][0]}"
         peaks = "  ".join(f"{k} {v / 2**20:.0f}" for k, v in result["peak_bytes"].items() if k in ("windrow", "numpy"))
-        print(f"{name:26} {own:5.1f} {limit:6.1f} {own / limit:5.2f} | {two / own:4.2f} {two_limit / limit:4.2f} | {times} | {peaks}",
+        print(f"{name:26} {own:5.1f} {limit:6.1f} {own / limit:5.2f} | {two / own:4.2f} {two_limit / limit:4.2f} | {more} | {times} | {peaks}",
               flush=True)
     memory = peak_memory({"dtype": "float32", "shape": [1000, 1000], "window": [8, 8], "step": [1, 1]})
     print("peak memory beside a float32 image of 1000x1000, all 8x8 windows:", end=" ")

@@ -71,8 +71,12 @@ impl PatchTaker {
     /// If an id is not one of the grid, or the source can't be read.
     pub fn take(&mut self, ids: &[u64]) -> Result<RecordBatch> {
         let rows = Rows::of(ids);
-        self.check(&rows)?;
         let (encoder, pool) = (&*self.encoder, &self.pool);
+        // What is listed is looked at on the way where an array in memory is gathered from, which saves reading it twice.
+        let whole = self.image.as_ref().is_some_and(|image| image.bands.is_whole());
+        if !(whole && self.labels.is_none() && matches!(rows, Rows::Ids(_))) {
+            rows.check(encoder.grid.windows())?;
+        }
         let mut gathered = Gathered::default();
         if let Some(image) = &mut self.image {
             let fill = |band: &Band, rows: &Rows<'_>, out: &mut [u8]| encoder.fill(band, rows, out, pool);
@@ -88,28 +92,6 @@ impl PatchTaker {
             gathered.labels = Some(pool.take(0)?.freeze());
         }
         encoder.batch(gathered, &rows, pool)
-    }
-
-    /// Refuses ids that are none of the grid.
-    fn check(&self, rows: &Rows<'_>) -> Result<()> {
-        let windows = self.encoder.grid.windows();
-        let outside = match rows {
-            Rows::Range(range) => range.end > windows,
-            // Most are right, and looking at all of them is faster than stopping at the first that is not; fastest at their
-            // signs. There are fewer than 2⁶² windows.
-            Rows::Ids(ids) => {
-                let last = windows.wrapping_sub(1);
-                ids.iter().fold(0, |signs, &id| signs | id | last.wrapping_sub(id)) >> 63 == 1
-            }
-        };
-        let first = || (0..rows.len()).find(|&row| rows.id(row) >= windows);
-        match outside.then(first).flatten() {
-            Some(row) => {
-                let message = format!("no window {} (row {row}): there are {windows}", rows.id(row));
-                Err(Error::argument("window", message))
-            }
-            None => Ok(()),
-        }
     }
 }
 
@@ -196,16 +178,16 @@ fn forward(
     out: &mut [u8],
     fill: &mut impl FnMut(&Band, &Rows<'_>, &mut [u8]) -> Result<()>,
 ) -> Result<()> {
+    if let Some(band) = bands.whole() {
+        return fill(band, rows, out);
+    }
     let lead = grid.sliding_axes()[0];
     let width = out.len() / rows.len().max(1);
     let need = |id: u64| grid.region(id..id + 1).0[lead].clone();
     let inner: u64 = grid.sliding().skip(1).map(|axis| axis.count).product();
     let mut done = 0;
     while done < rows.len() {
-        let band: Band = bands.band(need(rows.id(done)))?;
-        if bands.is_whole() {
-            return fill(&band, &rows.slice(done..rows.len()), &mut out[done * width..]);
-        }
+        let band = bands.band(need(rows.id(done)))?;
         let have = &band.region.0[lead];
         // Windows at one place on the leading axis need the same of it.
         let mut place = None;
@@ -233,7 +215,7 @@ mod tests {
     use arrow_array::cast::AsArray;
     use arrow_array::types::UInt8Type;
 
-    use crate::{Edge, PatchScan, StridedView, WindowSpec};
+    use crate::{DType, Edge, LabelAt, PatchScan, StridedView, WindowSpec};
 
     #[test]
     fn neighbours_are_taken_as_single_windows_are() {
@@ -267,11 +249,41 @@ mod tests {
     }
 
     #[test]
+    fn an_id_that_is_none_is_named_wherever_it_stands() {
+        let image = StridedView::from_vec((0..200 * 90).map(|i| i as u8).collect(), &[90, 200]).unwrap();
+        let spec = WindowSpec::new([3, 3]);
+        let plain = PatchScan::builder(image.clone(), spec.clone());
+        let converted = PatchScan::builder(image.clone(), spec.clone()).dtype(DType::F32);
+        let padded = PatchScan::builder(image.clone(), spec.clone().edge(Edge::Pad));
+        let places = PatchScan::builder(image.clone(), spec).columns(["y"]);
+        let labelled = PatchScan::builder(image.clone(), WindowSpec::new([3, 3])).labels(image, LabelAt::Center);
+        for scan in [plain, converted, padded, places, labelled] {
+            let scan = scan.build().unwrap();
+            let (mut taker, windows) = (scan.taker().unwrap(), scan.num_rows());
+            for (apart, count) in [(1, 3000), (2, 3000), (7, 2000), (5003, 1000)] {
+                let good: Vec<u64> = (0..count).map(|i| i * apart % windows).collect();
+                assert_eq!(taker.take(&good).unwrap().num_rows(), good.len());
+                for (place, id) in [(0, windows), (1, u64::MAX), (100, windows), (777, 1 << 63), (999, windows + 7)] {
+                    let mut ids = good.clone();
+                    ids[place] = id;
+                    let message = taker.take(&ids).unwrap_err().to_string();
+                    assert!(
+                        message.contains(&format!("no window {id} (row {place}): there are {windows}")),
+                        "{message}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
     fn no_window_of_no_pixels() {
         let mut spec = WindowSpec::new([2, 2]);
         spec.edge = Edge::Pad;
         let scan = PatchScan::new(StridedView::from_vec(Vec::<u8>::new(), &[0, 4]).unwrap(), spec).unwrap();
         assert_eq!(scan.num_rows(), 0);
         assert_eq!(scan.taker().unwrap().take(&[]).unwrap()["patch"].len(), 0);
+        let message = scan.taker().unwrap().take(&[0, 1]).unwrap_err().to_string();
+        assert!(message.contains("no window 0 (row 0): there are 0"), "{message}");
     }
 }

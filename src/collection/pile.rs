@@ -6,7 +6,7 @@ use arrow_array::{Array, ArrayRef, DictionaryArray, Int32Array, RecordBatch, UIn
 use arrow_schema::SchemaRef;
 use arrow_select::concat::concat;
 
-use super::{Plan, Slot};
+use super::plan::{Plan, Slot};
 use crate::Result;
 
 /// Rows of several images.

@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arrow_array::{RecordBatch, RecordBatchReader, UInt64Array};
 use arrow_schema::{ArrowError, SchemaRef};
 
+use super::Skipped;
 use super::choose::Chosen;
 use super::pile::Pile;
+use super::plan::{Plan, is_of_image, named, shown};
 use super::taker::CollectionTaker;
-use super::{Plan, Skipped, is_of_image, named, shown};
 use crate::jobs::Job;
 use crate::{Error, PatchReader, PatchScan, Result};
 

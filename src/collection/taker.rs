@@ -6,8 +6,9 @@ use std::sync::Arc;
 use arrow_array::{RecordBatch, UInt64Array};
 use arrow_select::take::take_record_batch;
 
+use super::explain::rows_of;
 use super::pile::Pile;
-use super::{Plan, Slot, named, rows_of, shown};
+use super::plan::{Plan, Slot, named, shown};
 use crate::{Error, PatchScan, PatchTaker, Result};
 
 /// Images that stay open at most, however small they are.

@@ -10,7 +10,7 @@ use super::stage::Stage;
 use crate::rows::Rows;
 use crate::source::Band;
 use crate::window::Divisor;
-use crate::{Grid, Segment};
+use crate::{Grid, Result, Segment};
 
 /// Windows anywhere are copied this many at a time.
 const STARTS: usize = 256;
@@ -82,16 +82,19 @@ impl<'a> Gather<'a> {
         }
     }
 
-    /// Copies the windows `rows`, each in C order, one behind the other; `out` has exactly their bytes.
-    pub(super) fn copy(&mut self, rows: &Rows<'_>, out: &mut [u8]) {
-        if out.is_empty() {
-            return;
-        }
-        let patch = out.len() / rows.len();
+    /// Copies the windows `rows`, each in C order, one behind the other; `out` has exactly their bytes. Listed ids may be
+    /// anything; the first that is no window is told as an error, when rows before it may have been written.
+    pub(super) fn copy(&mut self, rows: &Rows<'_>, out: &mut [u8]) -> Result<()> {
         match rows {
-            Rows::Range(range) => self.lines(range.clone(), patch, out),
-            Rows::Ids(ids) => self.scattered(ids, patch, out),
+            Rows::Range(range) if !out.is_empty() => self.lines(range.clone(), out.len() / rows.len(), out),
+            Rows::Ids(ids) if !out.is_empty() => {
+                if let Some(row) = self.scattered(ids, out.len() / ids.len(), out) {
+                    return Err(rows.no_window(row, self.grid.windows()));
+                }
+            }
+            _ => rows.check(self.grid.windows())?,
         }
+        Ok(())
     }
 
     fn lines(&mut self, rows: Range<u64>, patch: usize, out: &mut [u8]) {
@@ -103,47 +106,56 @@ impl<'a> Gather<'a> {
         }
     }
 
-    /// Copies windows anywhere: those that rise within one line of the grid together, and those that don't many at a time,
-    /// by their starts. What lies on the border is copied as a line.
-    fn scattered(&mut self, ids: &[u64], patch: usize, out: &mut [u8]) {
-        let places = Places::new(self);
-        let (mut starts, mut waiting) = ([0; STARTS], 0);
-        // The windows of the line that was looked at last, and where the first of them starts.
-        let (mut line, mut line_start) = (0..0, 0);
-        let (mut ids, mut rest) = (ids, out);
-        while let Some(&id) = ids.first() {
-            if !line.contains(&id) {
-                (line, line_start) = places.line(id);
-            }
-            let end = if line.contains(&id) { line.end } else { 0 };
-            let rising = Rising::first_of(&ids[..ids.len().min(PIECE)], end);
-            let count = rising.len();
-            if (1..SEVERAL).contains(&count) && waiting + count <= STARTS {
-                for &id in &ids[..count] {
-                    starts[waiting] = line_start + (id - line.start) as isize * self.advance;
-                    waiting += 1;
-                }
-                ids = &ids[count..];
-                continue;
-            }
-            let (ready, behind) = std::mem::take(&mut rest).split_at_mut(waiting * patch);
-            self.at_starts(Starts::Each(&starts[..waiting]), patch, ready);
-            (rest, waiting) = (behind, 0);
-            if (1..SEVERAL).contains(&count) {
-                continue;
-            }
-            let inside = count > 0;
-            let count = if inside { count } else { places.together(ids) };
-            let (some, behind) = std::mem::take(&mut rest).split_at_mut(count * patch);
-            if inside {
-                let first = line_start.wrapping_sub((line.start as isize).wrapping_mul(self.advance));
-                self.listed(rising, first, patch, some);
-            } else {
-                self.segment(Segment { index: self.grid.index(id), len: count as u64 }, patch, some);
-            }
-            (rest, ids) = (behind, &ids[count..]);
+    /// Copies windows anywhere: those of one line of the grid that are near each other or rise together, and others many at a
+    /// time, by their starts. What lies on the border is copied as a line.
+    /// An id that is no window ends it, and its place is returned.
+    fn scattered(&mut self, ids: &[u64], patch: usize, out: &mut [u8]) -> Option<usize> {
+        let windows = self.grid.windows();
+        if windows == 0 {
+            return Some(0);
         }
-        self.at_starts(Starts::Each(&starts[..waiting]), patch, rest);
+        let places = Places::new(self);
+        // Windows that were looked at, of which the last ones wait to be copied.
+        let (mut done, mut starts, mut waiting) = (0, [0; STARTS], 0);
+        // The inner windows of the line that was looked at last, and where the window 0 of all would start.
+        let (mut line, mut first) = (0..0, 0);
+        while let Some(&id) = ids.get(done) {
+            if !line.contains(&id) {
+                // No other id is looked at: those of a line are windows.
+                if id >= windows {
+                    return Some(done);
+                }
+                (line, first) = places.line(id);
+            }
+            let some = &ids[done..];
+            let (ready, behind) = out[(done - waiting) * patch..].split_at_mut(waiting * patch);
+            let mut count;
+            if line.contains(&id) {
+                count = self.short.copy_near(self.bytes, some, &line, first, &self.runs, behind);
+                if count == 0 {
+                    let rising = Rising::first_of(&some[..some.len().min(PIECE)], line.end);
+                    if rising.len() >= SEVERAL {
+                        count = rising.len();
+                        self.listed(rising, first, patch, &mut behind[..count * patch]);
+                    } else if waiting + rising.len() <= STARTS {
+                        for &id in rising.ids() {
+                            starts[waiting] = first.wrapping_add((id as isize).wrapping_mul(self.advance));
+                            waiting += 1;
+                        }
+                        done += rising.len();
+                        continue;
+                    }
+                }
+            } else {
+                count = places.together(some);
+                let segment = Segment { index: self.grid.index(id), len: count as u64 };
+                self.segment(segment, patch, &mut behind[..count * patch]);
+            }
+            self.at_starts(Starts::Each(&starts[..waiting]), patch, ready);
+            (done, waiting) = (done + count, 0);
+        }
+        self.at_starts(Starts::Each(&starts[..waiting]), patch, &mut out[(done - waiting) * patch..]);
+        None
     }
 
     /// Copies windows inside of the array that rise within one line of the grid, whose window 0 of all would start at
@@ -168,13 +180,13 @@ impl<'a> Gather<'a> {
     #[cfg(all(feature = "virtual", target_os = "linux", target_pointer_width = "64"))]
     pub(super) fn cells(&self, ids: &[u64], pixel: usize, out: &mut [u8]) {
         let (places, offset) = (Places::new(self), self.pixel_offset(pixel));
-        let (mut line, mut line_start) = (0..0, 0);
+        let (mut line, mut first) = (0..0, 0isize);
         for (&id, cell) in ids.iter().zip(out.chunks_exact_mut(self.size)) {
             if !line.contains(&id) {
-                (line, line_start) = places.line(id);
+                (line, first) = places.line(id);
             }
             let start = if line.contains(&id) {
-                line_start + (id - line.start) as isize * self.advance
+                first.wrapping_add((id as isize).wrapping_mul(self.advance))
             } else {
                 self.window_start(&self.grid.index(id))
             };
@@ -293,7 +305,8 @@ impl Places {
         Self { before, last }
     }
 
-    /// The windows of the line of a window that lie inside of the array at equal distances, and where the first starts.
+    /// The windows of the line of a window that lie inside of the array at equal distances, and where the window 0 of all
+    /// would start if the line went on to there.
     pub(super) fn line(&self, id: u64) -> (Range<u64>, isize) {
         let axis = &self.last;
         let (mut rest, i) = axis.by_count.divide(id);
@@ -306,7 +319,7 @@ impl Places {
         match before {
             Some(at) => {
                 let windows = start + axis.regular.start..start + axis.regular.end;
-                (windows, (at + axis.first).wrapping_add(axis.advance.wrapping_mul(axis.regular.start as isize)))
+                (windows, (at + axis.first).wrapping_sub(axis.advance.wrapping_mul(start as isize)))
             }
             None => (0..0, 0),
         }

@@ -93,10 +93,7 @@ impl Labels {
     /// Writes the records of the windows `rows`, whose labels are in `band`. `out` has exactly their bytes.
     pub(crate) fn fill(&self, band: &Band, rows: &Rows<'_>, out: &mut [u8], pool: &BufferPool) -> Result<()> {
         match self.at {
-            LabelAt::Patch => {
-                Gather::new(&self.grid, band, self.padding()).copy(rows, out);
-                Ok(())
-            }
+            LabelAt::Patch => Gather::new(&self.grid, band, self.padding()).copy(rows, out),
             LabelAt::Center => {
                 self.centers(band, rows, out);
                 Ok(())
@@ -176,7 +173,7 @@ impl Labels {
         for (i, records) in out.chunks_mut(piece * self.record()).enumerate() {
             let count = records.len() / self.record();
             let some = rows.slice(i * piece..i * piece + count);
-            gather.copy(&some, &mut memory[..count * patch]);
+            gather.copy(&some, &mut memory[..count * patch])?;
             for (row, record) in records.chunks_exact_mut(self.record()).enumerate() {
                 labels.clear();
                 let cells = &memory[row * patch..][..patch];

@@ -195,6 +195,9 @@ impl Encoder {
 
     /// Writes the pixels of the windows `rows`, densely, in the type of the table; if pixels may be null, in that of the
     /// source. `out` has exactly their bytes.
+    ///
+    /// # Errors
+    /// If there is no memory, or a listed id is no window.
     pub(crate) fn fill(&self, band: &Band, rows: &Rows<'_>, out: &mut [u8], pool: &BufferPool) -> Result<()> {
         let conversion = self.conversion.as_ref().filter(|_| self.nodata.is_none());
         if let Rows::Ids(ids) = rows {
@@ -202,6 +205,7 @@ impl Encoder {
             let Some(order) = scatter::reading_order(ids, width, image, pool)? else {
                 return self.fill_as_listed(conversion, band, rows, out, pool);
             };
+            rows.check(self.grid.windows())?;
             let mut tile = pool.take(scatter::tile_bytes(width))?;
             let mut gather = Gather::new(&self.grid, band, self.fill);
             let mut scratch = pool.take(if conversion.is_some() {
@@ -209,15 +213,13 @@ impl Encoder {
             } else {
                 0
             })?;
-            scatter::in_order(&order, width, &mut tile, out, |ids, tile| match conversion {
-                None => gather.copy(&Rows::Ids(ids), tile),
-                Some(conversion) => {
-                    let scratch = &mut scratch[..ids.len() * self.cells() * self.dtype.size()];
-                    gather.copy(&Rows::Ids(ids), scratch);
-                    conversion.apply(scratch, tile);
-                }
+            return scatter::in_order(&order, width, &mut tile, out, |ids, tile| {
+                let Some(conversion) = conversion else { return gather.copy(&Rows::Ids(ids), tile) };
+                let scratch = &mut scratch[..ids.len() * self.cells() * self.dtype.size()];
+                gather.copy(&Rows::Ids(ids), scratch)?;
+                conversion.apply(scratch, tile);
+                Ok(())
             });
-            return Ok(());
         }
         let Some(conversion) = conversion else { return self.fill_as_listed(None, band, rows, out, pool) };
         let mut done = 0;
@@ -227,7 +229,7 @@ impl Encoder {
                 let piece = done..done + count as usize;
                 let band = self.converted(conversion, band, rest(done).start..rest(piece.end).start, pool)?;
                 let out = &mut out[piece.start * self.patch_bytes()..piece.end * self.patch_bytes()];
-                Gather::new(&self.grid, &band, conversion.cell(self.fill)).copy(&rows.slice(piece.clone()), out);
+                Gather::new(&self.grid, &band, conversion.cell(self.fill)).copy(&rows.slice(piece.clone()), out)?;
                 done = piece.end;
             }
         }
@@ -259,17 +261,15 @@ impl Encoder {
         pool: &BufferPool,
     ) -> Result<()> {
         let mut gather = Gather::new(&self.grid, band, self.fill);
-        let Some(conversion) = conversion else {
-            gather.copy(rows, out);
-            return Ok(());
-        };
+        let Some(conversion) = conversion else { return gather.copy(rows, out) };
+        rows.check(self.grid.windows())?;
         let (from, to) = (self.cells() * self.dtype.size(), self.patch_bytes());
         let piece = (CONVERT_BYTES / from).clamp(1, rows.len().max(1));
         let mut scratch = pool.take(piece * from)?;
         for (i, target) in out.chunks_mut(piece * to).enumerate() {
             let count = target.len() / to;
             let scratch = &mut scratch[..count * from];
-            gather.copy(&rows.slice(i * piece..i * piece + count), scratch);
+            gather.copy(&rows.slice(i * piece..i * piece + count), scratch)?;
             conversion.apply(scratch, target);
         }
         Ok(())

@@ -110,12 +110,12 @@ pub(super) fn in_order(
     width: usize,
     tile: &mut [u8],
     out: &mut [u8],
-    mut gather: impl FnMut(&[u64], &mut [u8]),
-) {
+    mut gather: impl FnMut(&[u64], &mut [u8]) -> Result<()>,
+) -> Result<()> {
     let count = tile.len() / width;
     for (ids, places) in order.ids().chunks(count).zip(order.places().chunks(count)) {
         let tile = &mut tile[..ids.len() * width];
-        gather(ids, tile);
+        gather(ids, tile)?;
         // Of usual sizes the compiler knows how to move them.
         match width {
             _ if out.len() > CACHED && stream::suits(width, out) => stream::spread(tile, width, places, out),
@@ -129,6 +129,7 @@ pub(super) fn in_order(
             }
         }
     }
+    Ok(())
 }
 
 /// Bytes of the tile for windows of so many.
@@ -222,7 +223,9 @@ mod tests {
                     row.fill(*id as u8);
                     row[..2].copy_from_slice(&(*id as u16).to_ne_bytes());
                 }
-            });
+                Ok(())
+            })
+            .unwrap();
             for (id, row) in ids.iter().zip(out.chunks_exact(width)) {
                 assert!(row[..2] == (*id as u16).to_ne_bytes() && row[2..].iter().all(|&byte| byte == *id as u8));
             }

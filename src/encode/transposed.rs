@@ -115,7 +115,7 @@ fn split(gather: &Gather<'_>, rows: Range<u64>) -> (Vec<Stretch>, Vec<(usize, Ve
     let mut window = rows.start;
     while window < rows.end {
         let end = places.end_of_line(window).min(rows.end);
-        let (inside, start) = places.line(window);
+        let (inside, first) = places.line(window);
         let regular = inside.start.clamp(window, end)..inside.end.clamp(window, end);
         for window in (window..regular.start).chain(regular.end..end) {
             border.push(((window - rows.start) as usize, gather.grid.index(window)));
@@ -124,7 +124,7 @@ fn split(gather: &Gather<'_>, rows: Range<u64>) -> (Vec<Stretch>, Vec<(usize, Ve
             stretches.push(Stretch {
                 row: (regular.start - rows.start) as usize,
                 len: (regular.end - regular.start) as usize,
-                start: start + (regular.start - inside.start) as isize * gather.advance,
+                start: first.wrapping_add((regular.start as isize).wrapping_mul(gather.advance)),
             });
         }
         window = end;

@@ -3,6 +3,8 @@
 //! The source has not a byte more than the windows, so that a sanitizer sees a load too far; what lies around the target is
 //! looked at.
 
+use proptest::prelude::*;
+
 use super::apart;
 use super::kernel::{Line, Listed, Runs, Starts, copy_each, copy_each_anywhere, copy_windows};
 use super::rising::Rising;
@@ -146,6 +148,47 @@ fn windows_by_id() {
             let case = Case::new(case.runs, mixed);
             case.check_starts(Starts::Each(&case.starts), advance);
         }
+    }
+}
+
+/// Ids that nobody has looked at: rising ones in steps of all sizes, some again, some back, and some that are no window.
+fn any_ids() -> impl Strategy<Value = Vec<u64>> {
+    let step = prop_oneof![20 => 0..6i64, 2 => 0..40i64, 1 => -9..0i64, 1 => Just(i64::MAX / 3), 1 => Just(i64::MIN)];
+    let calm = (0..40i64, prop::collection::vec(0..5i64, 32..150));
+    let wild = (0..40i64, prop::collection::vec(step, 0..120));
+    prop_oneof![calm, wild].prop_map(|(first, steps)| {
+        let ids = steps.into_iter().scan(first, |id, step| Some(std::mem::replace(id, id.wrapping_add(step)) as u64));
+        ids.collect()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #[test]
+    fn ids_that_nobody_has_looked_at(
+        ids in any_ids(),
+        (run, rows, row_stride) in (1..25usize, 2..9usize, prop_oneof![Just(70isize), Just(-300), Just(1000)]),
+        advance in 1..12isize,
+        windows in (0..10u64, 1..300u64),
+    ) {
+        let runs = Runs { run, rows, row_stride, outer: vec![0] };
+        let windows = windows.0..windows.0 + windows.1;
+        // A line of the array, and of the ids as many as are of it.
+        let line = Case::new(runs, (0..windows.end - windows.start).map(|i| i as isize * advance));
+        let first = line.starts[0].wrapping_sub(windows.start as isize * advance);
+        let inside = ids.iter().take_while(|id| windows.contains(id)).count();
+        let starts = ids[..inside].iter().map(|&id| first + id as isize * advance).collect();
+        let case = Case { starts, ..line };
+        let short = Short::new(&case.runs, advance);
+        // The target has room for all ids, and shows what is written behind those of the line.
+        let expected = case.naive();
+        let mut memory = vec![0xa5; ids.len() * case.runs.bytes() + AROUND];
+        let out = memory.len() - AROUND;
+        let count = short.copy_near(&case.src, &ids, &windows, first, &case.runs, &mut memory[..out]);
+        prop_assert!(count <= inside, "{} of {}", count, inside);
+        let bytes = count * case.runs.bytes();
+        prop_assert_eq!(&memory[..bytes], &expected[..bytes]);
+        prop_assert!(memory[out..].iter().all(|&byte| byte == 0xa5));
     }
 }
 

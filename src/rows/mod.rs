@@ -12,6 +12,8 @@ pub(crate) use selection::Selection;
 pub(crate) use set::{IdSet, IdSetBuilder};
 pub use step::{Amount, ClassCount, Step};
 
+use crate::{Error, Result};
+
 /// Windows, by id, in the order in which they become rows.
 #[derive(Clone, Debug)]
 pub(crate) enum Rows<'a> {
@@ -48,6 +50,29 @@ impl<'a> Rows<'a> {
             Rows::Range(range) => range.start + row as u64,
             Rows::Ids(ids) => ids[row],
         }
+    }
+
+    /// Refuses rows of which one is none of so many windows.
+    ///
+    /// # Errors
+    /// Which it is.
+    pub(crate) fn check(&self, windows: u64) -> Result<()> {
+        let outside = match self {
+            Rows::Range(range) => range.end > windows,
+            // Most are right, and looking at all of them is faster than stopping at the first that is not; fastest at their
+            // signs. There are fewer than 2⁶² windows.
+            Rows::Ids(ids) => {
+                let last = windows.wrapping_sub(1);
+                ids.iter().fold(0, |signs, &id| signs | id | last.wrapping_sub(id)) >> 63 == 1
+            }
+        };
+        let first = || (0..self.len()).find(|&row| self.id(row) >= windows);
+        outside.then(first).flatten().map_or(Ok(()), |row| Err(self.no_window(row, windows)))
+    }
+
+    /// That the id of a row is none of so many windows.
+    pub(crate) fn no_window(&self, row: usize, windows: u64) -> Error {
+        Error::argument("window", format!("no window {} (row {row}): there are {windows}", self.id(row)))
     }
 
     /// Those at some places.

@@ -28,6 +28,7 @@ pub use explain::Explain;
 #[cfg(feature = "datafusion")]
 pub(crate) use json::Written;
 pub use mask::MaskAt;
+#[cfg(feature = "parquet")]
 pub(crate) use replay::More;
 pub(crate) use rows::first_that;
 pub use split::{Parts, Split};
@@ -109,6 +110,7 @@ impl PatchScan {
     }
 
     /// The same table as another one was made, of a source that was called as its source was, by its version.
+    #[cfg(feature = "parquet")]
     pub(crate) fn made_as(&self, other: &TableInfo) -> Result<Self> {
         let encoder = self.relabelled(|table| {
             table.version.clone_from(&other.version);

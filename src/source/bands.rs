@@ -71,9 +71,14 @@ impl Bands {
         Ok(())
     }
 
-    /// Whether the band holds all that the pass may need, so that there is only this one.
+    /// The band that holds all that the pass may need, if it does: then there is only this one.
+    pub(crate) fn whole(&self) -> Option<&Band> {
+        self.current.as_ref().filter(|band| band.region == self.full)
+    }
+
+    /// Whether there is such a band.
     pub(crate) fn is_whole(&self) -> bool {
-        self.current.as_ref().is_some_and(|band| band.region == self.full)
+        self.whole().is_some()
     }
 
     /// Bytes of all that the pass may need.

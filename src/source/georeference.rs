@@ -56,6 +56,20 @@ pub enum PixelIs {
 }
 
 impl Georeference {
+    /// A place from the transform that a file has, which speaks of what a pixel is to it; `None` if not all of its numbers
+    /// are finite.
+    #[cfg(any(feature = "tiff", feature = "zarr"))]
+    pub(super) fn of_file(transform: [f64; 6], pixel: PixelIs, crs: Option<Crs>, epsg: Option<u32>) -> Option<Self> {
+        let [a, b, mut c, d, e, mut f] = transform;
+        if pixel == PixelIs::Point {
+            // It says where the middle of the first pixel is.
+            c -= a * 0.5 + b * 0.5;
+            f -= d * 0.5 + e * 0.5;
+        }
+        let transform = [a, b, c, d, e, f];
+        transform.iter().all(|n| n.is_finite()).then_some(Self { transform, crs, epsg, pixel })
+    }
+
     /// Where the point `(x, y)` of the image is on the map.
     pub fn at(&self, x: f64, y: f64) -> (f64, f64) {
         let [a, b, c, d, e, f] = self.transform;

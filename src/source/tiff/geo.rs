@@ -199,14 +199,7 @@ impl GeoTags {
             Crs::Geographic => number(GEOGRAPHIC_CRS),
         });
         let pixel = if self.is_point() { PixelIs::Point } else { PixelIs::Area };
-        let mut transform = self.transform()?;
-        if pixel == PixelIs::Point {
-            // What the file has is the middle of the first pixel.
-            let [a, b, c, d, e, f] = &mut transform;
-            *c -= *a * 0.5 + *b * 0.5;
-            *f -= *d * 0.5 + *e * 0.5;
-        }
-        transform.iter().all(|n| n.is_finite()).then_some(Georeference { transform, crs, epsg, pixel })
+        Georeference::of_file(self.transform()?, pixel, crs, epsg)
     }
 
     /// The transform as the file has it. Where it has several GDAL's choice is ours.

@@ -18,24 +18,13 @@ pub(super) fn georeference(attributes: &Value) -> Option<Georeference> {
         return None;
     }
     let numbers: Option<Vec<f64>> = of("spatial:transform")?.as_array()?.iter().map(Value::as_f64).collect();
-    let mut transform: [f64; 6] = numbers?.try_into().ok()?;
+    let transform: [f64; 6] = numbers?.try_into().ok()?;
     let pixel = match of("spatial:registration").and_then(Value::as_str) {
         Some("node") => PixelIs::Point,
         _ => PixelIs::Area,
     };
-    if pixel == PixelIs::Point {
-        // What the array has is the middle of the first pixel.
-        let [a, b, c, d, e, f] = &mut transform;
-        *c -= *a * 0.5 + *b * 0.5;
-        *f -= *d * 0.5 + *e * 0.5;
-    }
     let epsg = of("proj:code").and_then(Value::as_str).and_then(|code| code.strip_prefix("EPSG:")?.parse().ok());
-    transform.iter().all(|n| n.is_finite()).then_some(Georeference {
-        transform,
-        crs: kind(attributes, epsg),
-        epsg,
-        pixel,
-    })
+    Georeference::of_file(transform, pixel, kind(attributes, epsg), epsg)
 }
 
 /// What the coordinates are.
