@@ -241,12 +241,9 @@ impl Encoder {
     #[cfg(all(feature = "virtual", target_os = "linux", target_pointer_width = "64"))]
     pub(crate) fn fill_few(&self, band: &Band, rows: &Rows<'_>, out: &mut [u8], pool: &BufferPool) -> Result<()> {
         let mut gather = Gather::of_cells(&self.grid, band, self.fill);
-        let Some(conversion) = &self.conversion else {
-            gather.copy(rows, out);
-            return Ok(());
-        };
+        let Some(conversion) = &self.conversion else { return gather.copy(rows, out) };
         let mut scratch = pool.take(rows.len() * self.cells() * self.dtype.size())?;
-        gather.copy(rows, &mut scratch);
+        gather.copy(rows, &mut scratch)?;
         conversion.apply(&scratch, out);
         Ok(())
     }
