@@ -1,5 +1,6 @@
 //! Asks workers: `windrow-distributed --help`.
 
+use std::panic::{self, PanicHookInfo};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -45,6 +46,12 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    let tell = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        if !is_of_what_has_ended(info) {
+            tell(info);
+        }
+    }));
     let args = match Args::try_parse() {
         Ok(args) => args,
         Err(error) => {
@@ -61,4 +68,13 @@ fn main() -> ExitCode {
         Ok(session_with(config, memory, workers(&urls)?))
     };
     shared::sql("windrow-distributed", &sql, session)
+}
+
+/// Whether somebody waited for a task that was cancelled. A query that ends early, since a worker has, cancels all that it has
+/// under way; the task of datafusion-distributed that waits for that panics then, when nobody asks for it any more. The error
+/// of the query is what tells of it.
+fn is_of_what_has_ended(info: &PanicHookInfo<'_>) -> bool {
+    let cancelled = |text: &String| text.starts_with("task ") && text.ends_with(" was cancelled");
+    let waits = info.location().is_some_and(|at| at.file().ends_with("join_set.rs"));
+    waits && info.payload().downcast_ref::<String>().is_some_and(cancelled)
 }
