@@ -5,10 +5,11 @@ use std::collections::VecDeque;
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::fill::Filler;
 use super::near::Near;
+use super::progress::Progress;
 use super::region::{HUGE, Region};
 use super::scattered::Scattered;
 use super::second::{Second, Work};
@@ -40,6 +41,7 @@ pub(super) struct Handler {
     streams: Streams,
     scattered: Scattered,
     near: Near,
+    progress: Progress,
     /// Chunks that will be touched soon, as it seems.
     jobs: VecDeque<Job>,
     /// Addresses that somebody waits for.
@@ -83,6 +85,7 @@ impl Handler {
         len: usize,
     ) -> Self {
         let chunks = len.div_ceil(chunk);
+        let progress = Progress::new(slots.recycles());
         Self {
             uffd,
             slots,
@@ -102,6 +105,7 @@ impl Handler {
             ),
             scattered: Scattered::new(count * chunk / HUGE.max(chunk)),
             near: Near::default(),
+            progress,
             jobs: VecDeque::new(),
             told: Vec::with_capacity(16),
         }
@@ -116,7 +120,7 @@ impl Handler {
     pub(super) fn run(&mut self) -> Result<(), Failure> {
         let start = self.matrix.at(0, 0) as usize;
         loop {
-            self.listen(self.jobs.is_empty() && self.told.is_empty())?;
+            self.listen(self.patience())?;
             for address in std::mem::take(&mut self.told) {
                 if address >= self.end() {
                     let zeros = vec![0; super::region::page()];
@@ -124,7 +128,7 @@ impl Handler {
                 }
                 self.demand(address - start)?;
             }
-            if let Some(job) = self.jobs.pop_front()
+            if let Some(job) = self.jobs.pop_front().or_else(|| self.follow())
                 && let Some(rest) = self.begin(job)?
             {
                 self.jobs.push_back(rest);
@@ -132,9 +136,27 @@ impl Handler {
         }
     }
 
-    /// Hears who waits for what; if `wait`, not before somebody does.
-    fn listen(&mut self, wait: bool) -> Result<(), Failure> {
-        match self.uffd.faults(wait, |address| self.told.push(address)) {
+    /// How long to wait for somebody who waits for something; `None`: as long as it takes.
+    fn patience(&self) -> Option<Duration> {
+        if !self.jobs.is_empty() || !self.told.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        self.progress.look().filter(|_| self.streams.passes())
+    }
+
+    /// What to make for a reader that passes by and has come nearer to the end of what was made for it.
+    fn follow(&mut self) -> Option<Job> {
+        let reached = |chunks: Range<usize>| {
+            let address = self.matrix.at(chunks.start * self.chunk, 0) as usize;
+            self.slot_of[chunks.start] != NONE && self.progress.has_reached(&chunks, address)
+        };
+        let chunks = self.streams.follow(self.slot_of.len(), reached)?;
+        Some(Job { chunks, passing: true })
+    }
+
+    /// Hears who waits for what, after `patience` at the latest.
+    fn listen(&mut self, patience: Option<Duration>) -> Result<(), Failure> {
+        match self.uffd.faults(patience, |address| self.told.push(address)) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
             other => Ok(other?),
         }
@@ -143,12 +165,9 @@ impl Handler {
     /// Somebody waits for the byte `at`.
     fn demand(&mut self, at: usize) -> Result<(), Failure> {
         let chunk = at / self.chunk;
-        if self.slot_of[chunk] != NONE {
-            if self.jobs.is_empty()
-                && let Some(chunks) = self.streams.follow(chunk, self.slot_of.len())
-            {
-                self.jobs.push_back(Job { chunks, passing: true });
-            }
+        let is_there = self.slot_of[chunk] != NONE;
+        self.progress.waits(chunk, is_there);
+        if is_there {
             // Who makes it lets all go on who wait for it.
             return if self.second.as_ref().is_some_and(|second| second.makes(at)) { Ok(()) } else { self.again(at) };
         }
@@ -265,9 +284,11 @@ impl Handler {
         }
         if passing {
             // Who waits for this piece already would be gone, unheard, once it is there.
-            self.listen(false)?;
+            self.listen(Some(Duration::ZERO))?;
         }
-        Ok(self.slots.publish(&self.uffd, &self.matrix, work.at, slot, work.len)?)
+        self.slots.publish(&self.uffd, &self.matrix, work.at, slot, work.len)?;
+        self.progress.made();
+        Ok(())
     }
 
     /// The slots whose turn it is.

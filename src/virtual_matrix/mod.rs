@@ -51,6 +51,8 @@ mod handler;
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod near;
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+mod progress;
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod region;
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod scattered;

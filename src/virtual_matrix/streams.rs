@@ -97,19 +97,24 @@ impl Streams {
         end.max(further)
     }
 
-    /// What to make for a reader that passes by and waited for this chunk when it was made: all was made for it that was
-    /// to be, and it would wait again at its end. `None` if it is another reader, or enough is there.
-    pub(super) fn follow(&mut self, chunk: usize, chunks: usize) -> Option<Range<usize>> {
-        let passing = |stream: &&mut Stream| stream.made >= self.slots;
-        let inside = |stream: &&mut Stream| stream.next > chunk && stream.next - chunk <= stream.window;
-        let stream = self.known.iter_mut().filter(passing).find(inside)?;
-        let end = chunk + self.most_passing;
-        let end = if self.most_passing >= self.huge { end / self.huge * self.huge } else { end }.min(chunks);
-        let more = stream.next..end;
-        if more.is_empty() {
-            return None;
-        }
-        (stream.next, stream.made, stream.last) = (end, stream.made + more.len(), self.touches);
+    /// Whether somebody passes by.
+    pub(super) fn passes(&self) -> bool {
+        self.known.iter().any(|stream| self.is_passing(stream))
+    }
+
+    fn is_passing(&self, stream: &Stream) -> bool {
+        stream.made >= self.slots && stream.goes_on(self.touches)
+    }
+
+    /// What to make for a reader that passes by and has `reached` the last chunks that were made for it: so many that as
+    /// much as ever is there ahead of it. `None` if nobody has.
+    pub(super) fn follow(&mut self, chunks: usize, reached: impl Fn(Range<usize>) -> bool) -> Option<Range<usize>> {
+        let last = |stream: &Stream| stream.next.saturating_sub(self.most_passing)..stream.next;
+        let waits = |stream: &Stream| self.is_passing(stream) && stream.next < chunks && reached(last(stream));
+        let found = self.known.iter().position(waits)?;
+        let stream = &mut self.known[found];
+        let more = stream.next..(stream.next + self.huge.min(self.most_passing)).min(chunks);
+        (stream.next, stream.made, stream.last) = (more.end, stream.made + more.len(), self.touches);
         Some(more)
     }
 }
@@ -153,20 +158,25 @@ mod tests {
     }
 
     #[test]
-    fn who_passes_by_and_waits_for_the_last_chunks_has_more_made() {
+    fn who_passes_by_and_comes_to_the_last_chunks_has_more_made() {
         let mut streams = Streams::new(16, 8, 40, 2);
-        assert_eq!(streams.follow(0, 1000), None);
+        let at = |chunk: usize| move |chunks: Range<usize>| chunks.contains(&chunk);
         let mut chunk = 0;
         let mut touch = streams.touch(chunk, false, None);
         while !touch.passing {
-            assert_eq!(streams.follow(chunk, 1000), None, "not who may turn round");
+            assert!(!streams.passes());
+            assert_eq!(streams.follow(1000, at(chunk)), None, "not who may turn round");
             chunk += touch.window;
             touch = streams.touch(chunk, true, None);
         }
+        assert!(streams.passes());
         let end = chunk + touch.window;
-        assert_eq!(streams.follow(end - 2, 1000), Some(end..(end + 6) / 2 * 2));
-        assert_eq!(streams.follow(end - 2, 1000), None, "enough is there");
-        assert_eq!(streams.follow(end - 40, 1000), None, "another reader");
+        assert_eq!(streams.follow(1000, at(end - 40)), None, "another reader");
+        assert_eq!(streams.follow(1000, at(end - 5)), Some(end..end + 2));
+        assert_eq!(streams.follow(1000, at(end - 5)), Some(end + 2..end + 4));
+        assert_eq!(streams.follow(1000, at(end - 5)), None, "enough is there");
+        assert_eq!(streams.follow(end + 5, at(end)), Some(end + 4..end + 5));
+        assert_eq!(streams.follow(end + 5, at(end)), None, "there are no more");
     }
 
     #[test]

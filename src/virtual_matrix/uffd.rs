@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsRawFd, FromRawFd, RawFd};
+use std::time::Duration;
 
 use crate::{Error, ErrorKind, Result};
 
@@ -149,11 +150,14 @@ impl Uffd {
         Ok(())
     }
 
-    /// Waits until somebody needs a page, if `wait`; gives the addresses of those that are needed.
-    pub(super) fn faults(&self, wait: bool, mut told: impl FnMut(usize)) -> io::Result<()> {
+    /// Waits until somebody needs a page, at most for so long; gives the addresses of those that are needed.
+    pub(super) fn faults(&self, patience: Option<Duration>, mut told: impl FnMut(usize)) -> io::Result<()> {
         let mut poll = libc::pollfd { fd: self.file.as_raw_fd(), events: libc::POLLIN, revents: 0 };
-        // SAFETY: one entry, which is ours.
-        let ready = unsafe { libc::poll(&mut poll, 1, if wait { -1 } else { 0 }) };
+        let time = |time: Duration| libc::timespec { tv_sec: time.as_secs() as _, tv_nsec: time.subsec_nanos().into() };
+        let time = patience.map(time);
+        let time = time.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
+        // SAFETY: one entry, which is ours, and a time or none.
+        let ready = unsafe { libc::ppoll(&mut poll, 1, time, std::ptr::null()) };
         match ready {
             0 => return Ok(()),
             n if n < 0 => return Err(io::Error::last_os_error()),
