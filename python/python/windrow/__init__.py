@@ -23,7 +23,8 @@ from . import _life
 from ._collection import Collection
 from ._explain import Explain
 from ._fold import Fold, fold
-from ._scan import Scan, Split, scan
+from ._scan import scan
+from ._table import Scan, Split
 from ._windrow import Batch, Schema, __version__
 
 __all__ = ["Batch", "Collection", "Explain", "Fold", "Scan", "Schema", "Split", "__version__", "fold", "scan"]

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ._arrays import as_array, plain
-from ._scan import Array, Path, Scan
+from ._table import Scan
+from ._types import Array, Path
 from ._windrow import Folder
 
 At: TypeAlias = Literal["patch", "grid", "center"]

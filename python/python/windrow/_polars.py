@@ -25,7 +25,7 @@ from ._collection import Collection
 from ._life import called_by_an_engine
 
 if TYPE_CHECKING:
-    from ._scan import Scan
+    from ._table import Scan
 
 #: Polars counts the rows of a frame in 32 bits.
 FRAME_ROWS = 2**32 - 2

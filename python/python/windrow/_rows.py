@@ -9,6 +9,8 @@ from typing import Any, SupportsIndex, TypeAlias, Union
 import numpy as np
 import numpy.typing as npt
 
+from ._arguments import lengths
+
 #: Which rows: one, a slice, or any array of row numbers or of bools.
 Rows: TypeAlias = Union[SupportsIndex, slice, EllipsisType, npt.ArrayLike]
 
@@ -67,3 +69,29 @@ def resolve(rows: Rows | None, count: int) -> range | npt.NDArray[np.uint64]:
             return rows
         rows = np.arange(rows.start, rows.stop, rows.step)
     return many(rows, count)
+
+
+def bounds(rows: Any, count: int) -> tuple[int, int]:
+    """First row, and one past the last."""
+    if isinstance(rows, slice):
+        rows = stretch(rows, count)
+        if rows.step == 1 and not rows:
+            return rows.start, rows.start
+    if isinstance(rows, range):
+        if rows.step != 1:
+            raise ValueError(f"rows: a step of {rows.step}: expected consecutive rows")
+        return rows.start, max(rows.start, rows.stop)
+    start, stop = lengths("rows", rows)
+    return start, stop
+
+
+def inside(rest: tuple[Any, ...], ndim: int) -> tuple[Any, ...]:
+    """Indices into a patch as indices into the last axes of an array of patches."""
+    if any(k is Ellipsis for k in rest):
+        at = next(i for i, k in enumerate(rest) if k is Ellipsis)
+        used = sum(k is not None for k in rest) - 1
+        rest = (*rest[:at], *[slice(None)] * (ndim - used), *rest[at + 1 :])
+    used = sum(k is not None for k in rest)
+    if used > ndim:
+        raise IndexError(f"too many indices: a patch is {ndim}-dimensional, but {used} were given")
+    return (*rest, *[slice(None)] * (ndim - used))

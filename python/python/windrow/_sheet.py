@@ -11,7 +11,7 @@ import numpy as np
 from . import _rows
 
 if TYPE_CHECKING:
-    from ._scan import Scan
+    from ._table import Scan
 
 #: A notebook shows no sheet of windows that have more pixels than this.
 MOST_PIXELS = 1 << 20

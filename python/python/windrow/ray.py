@@ -19,7 +19,9 @@ from ray.data import Datasource, ReadTask
 from ray.data.block import BlockMetadata
 
 from ._arrays import Source
-from ._scan import Lengths, Scan, scan
+from ._scan import scan
+from ._table import Scan
+from ._types import Lengths
 
 if TYPE_CHECKING:
     from ray.data import Dataset
