@@ -253,6 +253,9 @@ macro_rules! by_width {
 pub(super) fn copy_each(src: &[u8], starts: Starts<'_>, runs: &Runs, short: &Short, out: &mut [u8]) {
     let done = short.copy_windows(src, starts, runs, out);
     let (starts, out) = (starts.behind(done), &mut out[done * runs.bytes()..]);
+    if out.is_empty() {
+        return;
+    }
     #[cfg(target_arch = "x86_64")]
     if runs.run > 16 && std::arch::is_x86_feature_detected!("avx2") {
         // SAFETY: the machine has AVX2.

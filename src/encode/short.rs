@@ -37,7 +37,7 @@ impl Short {
             _ => 0,
         };
         let (starts, out) = (starts.behind(done), &mut out[done * runs.bytes()..]);
-        done + packs::copy_windows(src, starts, runs, out)
+        if out.is_empty() { done } else { done + packs::copy_windows(src, starts, runs, out) }
     }
 
     /// Copies windows by ids that nobody has looked at, and returns how many: as long as they are of one line of the grid,
