@@ -79,7 +79,7 @@ struct Layout {
 /// How a group of windows is made from its tables.
 struct Plan {
     layout: Layout,
-    /// From the first to the last of its windows there may be so many steps.
+    /// From the first to the last of its windows there may be so many steps, if they are listed.
     reach: u64,
     stores: Vec<Store>,
     /// For each store which of its bytes are of another table than the first.
@@ -123,9 +123,11 @@ pub(in crate::encode) struct Permute {
     run: usize,
     /// Bytes from a window to the next one.
     advance: isize,
-    /// The plan for neighbours.
-    line: Plan,
-    /// The plans for listed windows, two or more of them a group: the fastest first; made once some are asked for.
+    /// How neighbours lie in tables.
+    layout: Layout,
+    /// The plan for them, and those for listed windows, two or more of them a group, the fastest first: made once they are
+    /// asked for.
+    line: OnceCell<Plan>,
     listed: OnceCell<Vec<Plan>>,
 }
 
@@ -144,8 +146,12 @@ impl Permute {
         if layout.windows < 2 || layout.tables > 1 && runs.run > LONGEST_MANY {
             return None;
         }
-        let line = Plan::new(runs, layout, step, reach(layout.lane));
-        Some(Self { rows, run: runs.run, advance, line, listed: OnceCell::new() })
+        let (line, listed) = Default::default();
+        Some(Self { rows, run: runs.run, advance, layout, line, listed })
+    }
+
+    fn line(&self, runs: &Runs) -> &Plan {
+        self.line.get_or_init(|| Plan::new(runs, self.layout, self.advance.unsigned_abs(), 0))
     }
 
     fn listed(&self, runs: &Runs) -> &[Plan] {
@@ -169,8 +175,11 @@ impl Permute {
         if line.advance != self.advance {
             return 0;
         }
-        let plan = &self.line;
-        let count = runs.loads(src.len(), starts, plan.layout.lane, out.len() / runs.bytes());
+        let count = runs.loads(src.len(), starts, self.layout.lane, out.len() / runs.bytes());
+        if count < self.layout.windows {
+            return 0;
+        }
+        let plan = self.line(runs);
         let free = count.min(room(runs, out));
         let pass = self.pass(plan, free, src, runs, out);
         // SAFETY: `new` found AVX-512 VBMI. `loads` counted only windows whose every run has `lane` bytes of `src` behind
@@ -256,16 +265,20 @@ impl Plan {
         let none = Store { places: Numbers([0; STORE]), owners: Numbers([0; STORE]) };
         let mut stores = vec![none; layout.stores()];
         let mut others = vec![[0; MOST_TABLES - 1]; stores.len()];
-        for byte in 0..layout.bytes {
-            let (window, within) = (byte / runs.bytes(), byte % runs.bytes());
-            let (row, at) = (within / runs.run, window * apart + within % runs.run);
-            let (table, place) = (row * layout.lane / TABLE, row * layout.lane % TABLE + at);
-            debug_assert!(at < layout.lane);
-            let (number, byte) = (byte / STORE, byte % STORE);
-            stores[number].places.0[byte] = place as u8;
-            stores[number].owners.0[byte] = (window * size_of::<u64>()) as u8;
-            if table > 0 {
-                others[number][table - 1] |= 1 << byte;
+        let mut byte = 0;
+        for window in 0..layout.windows {
+            for row in 0..runs.rows * runs.outer.len() {
+                let (table, first) = (row * layout.lane / TABLE, row * layout.lane % TABLE + window * apart);
+                debug_assert!(window * apart + runs.run <= layout.lane);
+                for at in 0..runs.run {
+                    let (store, bit) = (byte / STORE, byte % STORE);
+                    stores[store].places.0[bit] = (first + at) as u8;
+                    stores[store].owners.0[bit] = (window * size_of::<u64>()) as u8;
+                    if table > 0 {
+                        others[store][table - 1] |= 1 << bit;
+                    }
+                    byte += 1;
+                }
             }
         }
         Self { layout, reach: reach as u64, stores, others }
