@@ -97,7 +97,7 @@ fn matching(pattern: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
     Ok(())
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "image", feature = "tiff", feature = "zarr"))]
 mod tests {
     use super::*;
 
