@@ -193,7 +193,7 @@ fn alone() -> std::io::Result<()> {
         }
         close(0, 1, 0);
         // Who sleeps for microseconds is not to be woken with others, later. Where that is refused, it is later.
-        libc::prctl(libc::PR_SET_TIMERSLACK, 1);
+        libc::prctl(libc::PR_SET_TIMERSLACK, 1 as libc::c_ulong);
     }
     Ok(())
 }

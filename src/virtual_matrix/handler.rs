@@ -55,13 +55,10 @@ struct Job {
     passing: bool,
 }
 
-/// The most bytes that are made ahead of all readers together, and of one that only passes by.
+/// The most bytes that are made ahead of all readers together, and of one that only passes by, behind the piece that it
+/// reads.
 const AHEAD: usize = 32 << 20;
 const AHEAD_PASSING: usize = 4 << 20;
-
-/// How far behind a reader that passes by its slots are taken again, if that is faster ([`Near`]): more than is made ahead of
-/// it, and with that far less than the last cache of most machines, so that they are written and read there.
-const BEHIND: usize = AHEAD_PASSING + HUGE;
 
 /// What went wrong, for the last words of the process.
 #[derive(Debug, thiserror::Error)]
@@ -120,6 +117,11 @@ impl Handler {
     pub(super) fn run(&mut self) -> Result<(), Failure> {
         let start = self.matrix.at(0, 0) as usize;
         loop {
+            if self.is_free()
+                && let Some(job) = self.follow()
+            {
+                self.jobs.push_back(job);
+            }
             self.listen(self.patience())?;
             for address in std::mem::take(&mut self.told) {
                 if address >= self.end() {
@@ -128,7 +130,9 @@ impl Handler {
                 }
                 self.demand(address - start)?;
             }
-            if let Some(job) = self.jobs.pop_front().or_else(|| self.follow())
+            // Who waits comes first.
+            if self.told.is_empty()
+                && let Some(job) = self.jobs.pop_front()
                 && let Some(rest) = self.begin(job)?
             {
                 self.jobs.push_back(rest);
@@ -136,12 +140,14 @@ impl Handler {
         }
     }
 
+    /// Whether there is nothing to do.
+    fn is_free(&self) -> bool {
+        self.jobs.is_empty() && self.told.is_empty()
+    }
+
     /// How long to wait for somebody who waits for something; `None`: as long as it takes.
     fn patience(&self) -> Option<Duration> {
-        if !self.jobs.is_empty() || !self.told.is_empty() {
-            return Some(Duration::ZERO);
-        }
-        self.progress.look().filter(|_| self.streams.passes())
+        if self.is_free() { self.progress.look().filter(|_| self.streams.passes()) } else { Some(Duration::ZERO) }
     }
 
     /// What to make for a reader that passes by and has come nearer to the end of what was made for it.
@@ -165,9 +171,8 @@ impl Handler {
     /// Somebody waits for the byte `at`.
     fn demand(&mut self, at: usize) -> Result<(), Failure> {
         let chunk = at / self.chunk;
-        let is_there = self.slot_of[chunk] != NONE;
-        self.progress.waits(chunk, is_there);
-        if is_there {
+        if self.slot_of[chunk] != NONE {
+            self.progress.waits(chunk);
             // Who makes it lets all go on who wait for it.
             return if self.second.as_ref().is_some_and(|second| second.makes(at)) { Ok(()) } else { self.again(at) };
         }
@@ -305,9 +310,11 @@ impl Handler {
         slots
     }
 
-    /// The slots of the chunks that lie some way before these, if they are all there, side by side.
+    /// The slots that the reader of these chunks has just left, if they are side by side. They lie as far before as was made
+    /// ahead of it and what it reads: far less than the last cache of most machines, so that they are written and read there.
     fn left_behind(&self, chunks: &Range<usize>) -> Option<Range<usize>> {
-        let before = chunks.start.checked_sub(BEHIND / self.chunk)?;
+        let ahead = Some(AHEAD_PASSING / self.chunk).filter(|&ahead| ahead > 0)?;
+        let before = chunks.start.checked_sub(ahead + (HUGE / self.chunk).max(1))?;
         let first = self.slot_of[before];
         let slots = first as usize..first as usize + chunks.len();
         let there = self.chunk_in.get(slots.clone())?.iter().zip(before..).all(|(&chunk, at)| chunk as usize == at);

@@ -61,8 +61,7 @@ impl Streams {
     pub(super) fn touch(&mut self, chunk: usize, beside: bool, expected: Option<usize>) -> Touch {
         self.touches += 1;
         let touches = self.touches;
-        let active = self.known.iter().filter(|stream| stream.goes_on(touches) && stream.window > 1).count();
-        let most = (self.most / active.max(1)).max(1);
+        let most = self.share();
         let at = expected.unwrap_or(chunk);
         if let Some(stream) = self.known.iter_mut().find(|stream| stream.next == at) {
             let passing = stream.made >= self.slots;
@@ -107,15 +106,26 @@ impl Streams {
     }
 
     /// What to make for a reader that passes by and has `reached` the last chunks that were made for it: so many that as
-    /// much as ever is there ahead of it. `None` if nobody has.
+    /// much as ever is there ahead of it. `None` if nobody has, or if there are so many readers, or so little room, that they
+    /// may have less than a huge page each.
     pub(super) fn follow(&mut self, chunks: usize, reached: impl Fn(Range<usize>) -> bool) -> Option<Range<usize>> {
-        let last = |stream: &Stream| stream.next.saturating_sub(self.most_passing)..stream.next;
+        let most = self.share().min(self.most_passing);
+        if most < self.huge {
+            return None;
+        }
+        let last = |stream: &Stream| stream.next.saturating_sub(most)..stream.next;
         let waits = |stream: &Stream| self.is_passing(stream) && stream.next < chunks && reached(last(stream));
         let found = self.known.iter().position(waits)?;
         let stream = &mut self.known[found];
-        let more = stream.next..(stream.next + self.huge.min(self.most_passing)).min(chunks);
+        let more = stream.next..(stream.next + self.huge).min(chunks);
         (stream.next, stream.made, stream.last) = (more.end, stream.made + more.len(), self.touches);
         Some(more)
+    }
+
+    /// The most chunks ahead of one reader.
+    fn share(&self) -> usize {
+        let active = self.known.iter().filter(|stream| stream.goes_on(self.touches) && stream.window > 1).count();
+        (self.most / active.max(1)).max(1)
     }
 }
 
@@ -174,6 +184,29 @@ mod tests {
         assert_eq!(streams.follow(1000, at(end - 5)), None, "enough is there");
         assert_eq!(streams.follow(end + 5, at(end)), Some(end + 4..end + 5));
         assert_eq!(streams.follow(end + 5, at(end)), None, "there are no more");
+    }
+
+    #[test]
+    fn who_may_have_little_is_not_followed() {
+        let any = |_: Range<usize>| true;
+        for (most, more) in [(8, Some(4)), (4, Some(4)), (3, None)] {
+            let mut streams = Streams::new(most, 8, 40, 4);
+            let mut end = streams.touch(0, false, None).window;
+            while end < 40 {
+                end += streams.touch(end, true, None).window;
+            }
+            assert_eq!(streams.follow(1000, any), more.map(|more| end..end + more));
+        }
+        // Several readers share what may be made ahead.
+        let mut streams = Streams::new(8, 8, 40, 4);
+        let mut ends = [0, 10_000, 20_000];
+        for _ in 0..20 {
+            for end in &mut ends {
+                *end += streams.touch(*end, true, None).window;
+            }
+        }
+        assert!(streams.passes());
+        assert_eq!(streams.follow(100_000, any), None);
     }
 
     #[test]
