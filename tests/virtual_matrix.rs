@@ -149,46 +149,46 @@ fn shifted() -> ScanBuilder {
     PatchScan::builder(photograph(DType::U16), spec).dtype(DType::F32)
 }
 
-/// Threads that read anywhere in a matrix of which one part in a hundred is there, and compare. Seconds here, a minute
-/// where `WINDROW_LONG` is set.
+/// Threads that read anywhere in a matrix and compare: one of which a part in a hundred is there, or one of aliases. Seconds
+/// here, and where `WINDROW_LONG` is set a minute for each of the ways, over all types.
 #[test]
 fn eight_threads_read_anywhere_under_a_limit() {
-    let seconds = if std::env::var_os("WINDROW_LONG").is_some() { 60.0 } else { 0.7 };
-    for order in [Order::F, Order::C] {
-        let scan =
-            PatchScan::builder(photograph(DType::U8), WindowSpec::new([8, 8])).dtype(DType::F32).build().unwrap();
+    let seconds = if std::env::var_os("WINDROW_LONG").is_some() { 20.0 } else { 0.2 };
+    let of = |dtype| PatchScan::builder(photograph(dtype), WindowSpec::new([9, 9]));
+    for scan in [of(DType::U8), of(DType::U8).dtype(DType::F32), of(DType::F64)] {
+        let scan = scan.build().unwrap();
         let expected = materialized(&scan);
-        let rows = scan.num_rows() as usize;
-        for options in faults(order) {
-            let options = MatrixOptions { max_resident: expected.len() as u64 / 100, ..options };
+        let limited = |options| MatrixOptions { max_resident: expected.len() as u64 / 100, ..options };
+        for options in [Order::F, Order::C].into_iter().flat_map(faults).map(limited).chain([alias()]) {
             let matrix = VirtualMatrix::new(&scan, &options).unwrap();
-            let start = std::time::Instant::now();
-            std::thread::scope(|scope| {
-                for thread in 0..8u64 {
-                    let (matrix, expected) = (&matrix, &expected);
-                    scope.spawn(move || {
-                        let mut random = thread + 1;
-                        while start.elapsed().as_secs_f64() < seconds {
-                            random =
-                                random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-                            let cell = (random >> 20) as usize % (rows * 64);
-                            let (row, column) = (cell / 64, cell % 64);
-                            let at = match order {
-                                Order::F => column * rows + row,
-                                Order::C => cell,
-                            };
-                            let place = (column * rows + row) * 4;
-                            assert_eq!(
-                                matrix.bytes()[at * 4..][..4],
-                                expected[place..][..4],
-                                "row {row}, column {column}"
-                            );
-                        }
-                    });
-                }
-            });
+            read_anywhere(&matrix, &expected, seconds);
         }
     }
+}
+
+/// Eight threads compare elements of a matrix, in no order, with those of the materialized one.
+fn read_anywhere(matrix: &VirtualMatrix, expected: &[u8], seconds: f64) {
+    let (columns, size) = (matrix.columns(), matrix.dtype().size());
+    let valid = matrix.valid();
+    let rows: Vec<usize> = (0..matrix.rows()).filter(|&row| valid[row]).collect();
+    assert_eq!(expected.len(), rows.len() * columns * size);
+    let start = std::time::Instant::now();
+    let compare = &|thread: u64| {
+        let mut random = thread + 1;
+        while start.elapsed().as_secs_f64() < seconds {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let cell = (random >> 20) as usize % (rows.len() * columns);
+            let (window, column) = (cell / columns, cell % columns);
+            let at = match matrix.order() {
+                Order::F => column * matrix.rows() + rows[window],
+                Order::C => rows[window] * columns + column,
+            };
+            let place = (column * rows.len() + window) * size;
+            let (got, expected) = (&matrix.bytes()[at * size..][..size], &expected[place..][..size]);
+            assert_eq!(got, expected, "window {window}, column {column} of {}", matrix.explain());
+        }
+    };
+    std::thread::scope(|scope| (0..8).for_each(|thread| drop(scope.spawn(move || compare(thread)))));
 }
 
 /// Bytes of these addresses that are in memory.
